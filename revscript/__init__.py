@@ -1,0 +1,5 @@
+"""revscript: mail intake and scripting host for emergency command posts."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

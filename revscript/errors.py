@@ -1,0 +1,86 @@
+"""Every error of revscript.
+
+    RevscriptError
+    ├─ ConfigError                 a file of the instance is wrong: file, place, value, way out
+    ├─ SourceError                 a mailbox cannot be worked
+    │  ├─ Unreachable              back off and try again
+    │  ├─ AuthFailed               a person must act: shout
+    │  └─ Downgrade                the server offers less protection than demanded: never connect
+    ├─ ScriptError                 the administrators' script
+    │  ├─ ScriptRefused            before it ran: line and column
+    │  ├─ ScriptFailed             it raised: its own traceback only
+    │  └─ ScriptStopped            time, memory or output limit
+    ├─ JailBroken                  ours, not the script's: try again
+    ├─ EffectRefused               an effect that this account may not have, or a malformed one
+    ├─ DeliveryFailed              an act did not reach the world; `.permanent` decides about another try
+    └─ StoreError                  the database
+
+A class's docstring is its default message. `str(error)` is for the administrator and names what to do;
+`.hint` adds more. A library's exceptions are translated in the file that imports the library.
+"""
+
+from __future__ import annotations
+
+
+class RevscriptError(Exception):
+    """Something went wrong in revscript."""
+
+    def __init__(self, message: str | None = None, *, hint: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+        self.hint = hint
+
+
+class ConfigError(RevscriptError):
+    """The configuration is wrong."""
+
+
+class SourceError(RevscriptError):
+    """The mailbox cannot be worked."""
+
+
+class Unreachable(SourceError):
+    """The mail server does not answer."""
+
+
+class AuthFailed(SourceError):
+    """The mail server refused the login."""
+
+
+class Downgrade(SourceError):
+    """The server offers less protection than this account demands."""
+
+
+class ScriptError(RevscriptError):
+    """The script did not do its work."""
+
+
+class ScriptRefused(ScriptError):
+    """The script uses something that scripts may not use."""
+
+
+class ScriptFailed(ScriptError):
+    """The script raised an exception."""
+
+
+class ScriptStopped(ScriptError):
+    """The script reached a limit and was stopped."""
+
+
+class JailBroken(RevscriptError):
+    """The confined process could not be started or died for no fault of the script."""
+
+
+class EffectRefused(RevscriptError):
+    """An effect was refused."""
+
+
+class DeliveryFailed(RevscriptError):
+    """The message could not be delivered."""
+
+    def __init__(self, message: str | None = None, *, permanent: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.permanent = permanent
+
+
+class StoreError(RevscriptError):
+    """The database cannot be used."""
