@@ -182,15 +182,7 @@ class ShowInCentre(Strict):
 
 
 Effect = (
-    IgnoreMail
-    | LabelMail
-    | FileForm
-    | UpsertMission
-    | OpenMission
-    | AddToFolder
-    | Notify
-    | SendMail
-    | ShowInCentre
+    IgnoreMail | LabelMail | FileForm | UpsertMission | OpenMission | AddToFolder | Notify | SendMail | ShowInCentre
 )
 
 

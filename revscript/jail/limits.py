@@ -184,7 +184,7 @@ def conform(value: Any, annotation: Any) -> None:
 
 def _conform_union(value: Any, choices: tuple[Any, ...]) -> None:
     if value is None and types.NoneType in choices:
-        return
+        return None
     problem: Exception = TypeError("nothing fits")
     for choice in choices:
         if choice is types.NoneType:

@@ -1,1 +1,1 @@
-"""What an administrator's script may do and see: the policy, the guards, and the objects that onEMail gets."""
+"""What an administrator's script may do and see: the policy, the guards, and the objects of onEMail."""

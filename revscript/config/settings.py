@@ -1,0 +1,113 @@
+"""The instance's settings: `settings.json`. Without the file, everything has its default."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from revscript.config.base import Line, Model, Name, Seconds, refuse, rule
+
+
+def _zone(value: str) -> str | None:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return 'must be a time zone like "Europe/Berlin"'
+    return None
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(values):
+        raise refuse("must be ascending")
+    return values
+
+
+Tries = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=1440)], ...],
+    Field(min_length=1, max_length=20),
+    AfterValidator(_ascending),
+]
+Megabytes = Annotated[int, Field(ge=1, le=2000)]
+
+
+class Organisation(Model):
+    """Who runs this command post."""
+
+    name: Line = Field(default="", description="The organisation's name, as it stands on message forms.")
+
+
+class Jail(Model):
+    """What one script run or one mail's reading may use."""
+
+    wall: Seconds = Field(default=10, description="Seconds that a run may last.")
+    cpu: Annotated[int, Field(ge=1, le=3600)] = Field(
+        default=5, description="Seconds of processor time a run may use."
+    )
+    memory: Annotated[int, Field(ge=64, le=16_384)] = Field(
+        default=256, description="Memory of a run in MiB."
+    )
+    children: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default_factory=lambda: (os.cpu_count() or 1) + 2,
+        description="Runs at the same time; by default two more than the machine has cores.",
+    )
+
+
+class Network(Model):
+    """How servers are reached."""
+
+    connect_timeout: Seconds = Field(default=30, description="Seconds until a connection must stand.")
+    read_timeout: Seconds = Field(default=30, description="Seconds that a server may be silent.")
+    proxy: Name | None = Field(default=None, description="URL of the proxy for connections to the outside.")
+    ca_file: Name | None = Field(default=None, description="PEM file of your own authority, for all servers.")
+
+
+class Backoff(Model):
+    """The pauses between attempts to reach a mail server."""
+
+    first: Seconds = Field(default=5, description="Seconds before the second attempt; doubled each time.")
+    most: Seconds = Field(default=300, description="The longest pause in seconds.")
+
+
+class Outbox(Model):
+    """How often a mail that could not be sent is tried again."""
+
+    retry: Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=50), AfterValidator(_ascending)] = (
+        Field(default=(5, 30, 120, 600, 1800), description="Pauses in seconds; the last one is repeated.")
+    )
+    give_up_after: Annotated[float, Field(gt=0, le=720)] = Field(
+        default=48, description="Hours after which a mail is given up and shown as a problem."
+    )
+
+
+class Settings(Model):
+    """Settings of the whole instance."""
+
+    schema_url: str | None = Field(
+        default=None,
+        alias="$schema",
+        exclude=True,
+        description="Where an editor finds the schema of this file.",
+    )
+    organisation: Organisation = Field(default=Organisation(), description="Who runs this command post.")
+    time_zone: Annotated[str, rule(_zone)] = Field(
+        default="Europe/Berlin", description="The time zone in which times are shown."
+    )
+    tries: Tries = Field(
+        default=(0, 1, 10), description="When a failed task is tried, in minutes after its mail arrived."
+    )
+    jail: Jail = Field(default_factory=Jail, description="Limits of script runs and of reading mails.")
+    reading_limit: Megabytes = Field(
+        default=50, description="Larger mails (MB) are kept, but not taken apart."
+    )
+    hard_cap: Megabytes = Field(
+        default=200, description="Of even larger mails (MB) only the header is fetched."
+    )
+    default_sender: Name | None = Field(
+        default=None, description="The account that sends for accounts which only receive."
+    )
+    network: Network = Field(default=Network(), description="How servers are reached.")
+    backoff: Backoff = Field(default=Backoff(), description="Pauses between attempts to reach a mail server.")
+    outbox: Outbox = Field(default=Outbox(), description="Repeating of mails that could not be sent.")

@@ -1,0 +1,243 @@
+"""One mail's tries: run each due method, commit its outcome, or record the failure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from revscript.commit import Commit, Conflict
+from revscript.config import Account, MissionFolderMethod
+from revscript.engine.reading import Reader
+from revscript.errors import EffectRefused, JailBroken, StoreError
+from revscript.jail import wire
+from revscript.jail.effects import attachment_indexes
+from revscript.jail.reading.model import Reading
+from revscript.methods import centre, document, mission_folder, script
+from revscript.methods.view import View
+from revscript.model import FAILED_EXITS, Clock, Outcome, Problem, ProblemSink, Trouble
+from revscript.records.context import MailFacts
+from revscript.sandbox import ReaderDied, Sandbox
+from revscript.snapshot import Snapshot
+from revscript.store.bell import Bell
+from revscript.store.blobs import Blobs, StagedBlob
+from revscript.store.ledger import Ledger, Mail, RunRecord, Task
+
+MOST_CONFLICTS = 3  # then the run takes a turn in which nobody else commits
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A mail with everything that its tasks need."""
+
+    mail: Mail
+    reading: Reading
+    account: Account
+    snapshot: Snapshot
+
+
+class Trying:
+    """Works mails. One instance serves all workers."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        reader: Reader,
+        commit: Commit,
+        sandbox: Sandbox,
+        bell: Bell,
+        problems: ProblemSink,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self.reader = reader
+        self._commit = commit
+        self._sandbox = sandbox
+        self._bell = bell
+        self._problems = problems
+        self._clock = clock
+        self._turn = threading.RLock()
+
+    def work(self, mail_id: int, snapshot: Snapshot, stopping: Callable[[], bool]) -> None:
+        """Do what is due for a mail. JailBroken and StoreError pass, with nothing counted."""
+        self.reader.ensure_read(mail_id, snapshot.settings)
+        mail = self._ledger.mail(mail_id)
+        case = _Case(mail, self._ledger.reading(mail_id), snapshot.accounts[mail.account], snapshot)
+        for task_id in self._ledger.due_tasks(mail_id, self._clock()):
+            if stopping():
+                return
+            task = self._ledger.claim(task_id, self._clock())
+            if task is not None:
+                log.debug("claimed", mail=mail_id, task=task.id, method=task.method, attempt=task.attempts)
+                self._try(task, case)
+
+    def _try(self, task: Task, case: _Case) -> None:
+        try:
+            self._run_and_commit(task, case)
+        except (JailBroken, StoreError):
+            self._uncount(task)
+            raise
+
+    def _uncount(self, task: Task) -> None:
+        try:
+            self._ledger.uncount(task, self._clock())
+        except StoreError:
+            log.warning("a try could not be uncounted; the next start does it", task=task.id)
+
+    def _run_and_commit(self, task: Task, case: _Case) -> None:
+        now, conflicts = self._clock(), 0
+        staged: dict[int, StagedBlob] = {}
+        while True:
+            with self._turn if conflicts >= MOST_CONFLICTS else nullcontext():
+                outcome = self._run(task, case, now)
+                log.debug("ran", mail=task.mail_id, task=task.id, by=outcome.by, exit=outcome.exit)
+                try:
+                    self._finish(task, case, outcome, now, conflicts, staged)
+                    return
+                except Conflict:
+                    conflicts += 1
+                    log.debug("conflict", mail=task.mail_id, task=task.id, conflicts=conflicts)
+
+    def _finish(
+        self,
+        task: Task,
+        case: _Case,
+        outcome: Outcome,
+        now: datetime,
+        conflicts: int,
+        staged: dict[int, StagedBlob],
+    ) -> None:
+        record = RunRecord(task, outcome, case.snapshot.sha256, now, conflicts, self._source(task, case))
+        if outcome.exit in FAILED_EXITS:
+            self._fail(record, case)
+            return
+        try:
+            self._extract(case, outcome, staged)
+            with self._turn:
+                committed = self._commit.apply(
+                    outcome,
+                    now=now,
+                    snapshot=case.snapshot,
+                    mail=_facts(case, now),
+                    staged=staged,
+                    record=record,
+                )
+        except (EffectRefused, ReaderDied) as error:
+            trouble = Trouble(type(error).__name__, str(error))
+            self._fail(replace(record, outcome=replace(outcome, exit="failed", trouble=trouble)), case)
+            return
+        log.info(
+            "committed",
+            mail=task.mail_id,
+            task=task.id,
+            by=outcome.by,
+            exit=outcome.exit,
+            effects=list(outcome.render()),
+        )
+        self._problems.clear(_quarantine_key(task))
+        self._bell.ring("act")
+        if committed.mail_done:
+            self._bell.ring("finished", task.account)
+
+    # ------------------------------------------------------------ the four methods
+
+    def _run(self, task: Task, case: _Case, now: datetime) -> Outcome:
+        view = View(
+            account=case.account,
+            context=run_context(case, task, now),
+            script=case.snapshot.script_of(case.account),
+            ask=lambda question: self._commit.answer(question, task.mail_id),
+        )
+        match task.method:
+            case "script":
+                return script.run(case.reading, view, self._sandbox)
+            case "document":
+                return document.run(case.reading, view)
+            case "centre":
+                return centre.run(case.reading, view)
+            case "mission_folder":
+                return mission_folder.run(case.reading, view)
+
+    def _source(self, task: Task, case: _Case) -> str | None:
+        found = case.snapshot.script_of(case.account) if task.method == "script" else None
+        return found.text if found else None
+
+    def _extract(self, case: _Case, outcome: Outcome, staged: dict[int, StagedBlob]) -> None:
+        """Make blobs of the attachments that the effects name, before the commit's transaction opens."""
+        wanted = {index for effect in outcome.effects for index in attachment_indexes(effect)}
+        missing = tuple(sorted(wanted - staged.keys()))
+
+        def take(index: int, pieces: Iterator[bytes]) -> None:
+            staged[index] = self._blobs.stage(pieces)
+
+        if missing:
+            mail = case.mail
+            self._sandbox.extract(self._blobs.chunks(mail.blob_id), mail.size, missing, take)
+
+    # ------------------------------------------------------------ failing
+
+    def _fail(self, record: RunRecord, case: _Case) -> None:
+        task, outcome = record.task, record.outcome
+        again = next_try(task.attempts, case.snapshot.settings.tries, self._clock())
+        self._ledger.record_failure(record, again)
+        reason = str(outcome.trouble or outcome.exit)
+        log.warning(
+            "failed" if again else "quarantined",
+            mail=task.mail_id,
+            task=task.id,
+            by=outcome.by,
+            exit=outcome.exit,
+            attempt=task.attempts,
+            reason=reason,
+            next_try=again and again.isoformat(),
+        )
+        if again is None:
+            self._problems.report(_quarantined(task, outcome.by, reason))
+
+
+def run_context(case: _Case, task: Task, now: datetime) -> wire.RunContext:
+    """What the run depends on beside the Reading."""
+    settings, folder = case.snapshot.settings, case.account.methods.mission_folder or MissionFolderMethod()
+    return wire.RunContext(
+        mail_id=task.mail_id,
+        account=case.account.name,
+        received=case.mail.received_at.isoformat(),
+        now=now.isoformat(),
+        max_age=case.account.max_age,
+        clock_trusted=True,
+        time_zone=settings.time_zone,
+        attachments_inline=folder.inline,
+    )
+
+
+def _facts(case: _Case, now: datetime) -> MailFacts:
+    facts = MailFacts(case.mail.id, case.account, case.reading, case.mail.received_at, late=False)
+    return replace(facts, late=now - facts.date > timedelta(minutes=case.account.max_age))
+
+
+def next_try(attempts: int, tries: tuple[float, ...], now: datetime) -> datetime | None:
+    """When to try again after that many attempts; None: no more. `tries` are minutes after the first one."""
+    if attempts >= len(tries):
+        return None
+    return now + timedelta(minutes=tries[attempts] - tries[attempts - 1])
+
+
+def _quarantine_key(task: Task) -> str:
+    return f"quarantine:{task.id}"
+
+
+def _quarantined(task: Task, by: str, reason: str) -> Problem:
+    return Problem(
+        _quarantine_key(task),
+        f"mail {task.mail_id} ({task.account})",
+        f"{by} failed {task.attempts} times: {reason}",
+        "The mail stays on its server untouched. See `revscript show quarantine`.",
+    )

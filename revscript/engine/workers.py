@@ -1,0 +1,204 @@
+"""Mails on their way from `received` to `done`: read → claim → run → commit, with tries and quarantine.
+
+An account's mails run in the order in which they arrived, accounts run in parallel. A worker takes one mail of a free
+account and does what is due for it; workers with nothing to run read ahead, because reading needs no order.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from revscript.engine.trying import Trying
+from revscript.errors import JailBroken, StoreError
+from revscript.model import Clock, Problem, ProblemSink
+from revscript.sandbox import Sandbox
+from revscript.snapshot import Snapshot
+from revscript.store.bell import Bell
+from revscript.store.ledger import Ledger
+
+AHEAD = 50  # mails of an account that are looked up at once
+LONGEST_WAIT = 30.0  # s until an idle worker looks into the store by itself
+BROKEN_PAUSES = (1, 2, 5, 10, 30)  # s after the jail or the store failed
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """The workers. `snapshot` gives the configuration now in force."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        trying: Trying,
+        sandbox: Sandbox,
+        snapshot: Callable[[], Snapshot],
+        bell: Bell,
+        problems: ProblemSink,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._trying = trying
+        self._sandbox = sandbox
+        self._snapshot = snapshot
+        self._problems = problems
+        self._clock = clock
+        self._news = threading.Condition()
+        self._stopping = False
+        self._stale = True  # the backlog below may lack something that the store has
+        self._backlog: dict[str, deque[int]] = {}
+        self._unread: deque[int] = deque()
+        self._busy: set[str] = set()
+        self._paused: dict[str, tuple[float, int]] = {}  # account → (monotonic time, failures in a row)
+        self._threads: list[threading.Thread] = []
+        bell.listen("received", self._wake)
+
+    def start(self, workers: int) -> None:
+        """Take up what the last run left behind and start the workers."""
+        if left := self._ledger.recover(self._clock()):
+            log.info("recovered", tasks=left)
+        for number in range(workers):
+            thread = threading.Thread(target=self._work, name=f"engine-{number}")
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, patience: float) -> None:
+        """Let running tries end within `patience` seconds; then they are broken off, uncounted."""
+        with self._news:
+            self._stopping = True
+            self._news.notify_all()
+        deadline = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._sandbox.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def _wake(self, _about: str | None) -> None:
+        with self._news:
+            self._stale = True
+            self._news.notify_all()
+
+    # ------------------------------------------------------------ choosing
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                job = None if self._stopping else self._choose()
+                while job is None:
+                    if self._stopping:
+                        return
+                    self._news.wait(self._until_next())
+                    job = None if self._stopping else self._choose()
+            job()
+
+    def _choose(self) -> Callable[[], None] | None:
+        if self._stale:
+            self._refill()
+        now = time.monotonic()
+        for account, mails in self._backlog.items():
+            if mails and account not in self._busy and self._paused.get(account, (0.0, 0))[0] <= now:
+                self._busy.add(account)
+                self._backlog[account] = self._backlog.pop(account)  # to the end: accounts take turns
+                mail_id = mails.popleft()
+                self._stale = self._stale or not mails
+                return lambda: self._run_mail(account, mail_id)
+        if self._unread:
+            mail_id = self._unread.popleft()
+            self._stale = self._stale or not self._unread
+            return lambda: self._read_ahead(mail_id)
+        return None
+
+    def _refill(self) -> None:
+        self._stale = False
+        try:
+            now = self._clock()
+            known = self._snapshot().accounts
+            for account in self._ledger.accounts_with_work(now):
+                if account not in known:
+                    self._problems.report(_orphaned(account))
+                elif not self._backlog.get(account):
+                    self._backlog[account] = deque(self._ledger.mails_with_work(account, now, AHEAD))
+            if not self._unread:
+                self._unread.extend(self._ledger.unread(AHEAD))
+        except StoreError as error:
+            self._problems.report(store_problem(error))
+
+    def _until_next(self) -> float:
+        pauses = [until - time.monotonic() for until, _ in self._paused.values()]
+        wait = min([LONGEST_WAIT, *(pause for pause in pauses if pause > 0)])
+        try:
+            now = self._clock()
+            due = self._ledger.next_due(now)
+        except StoreError:
+            return min(wait, 1.0)
+        if due is not None:
+            wait = min(wait, (due - now).total_seconds())
+        self._stale = True  # what is due by then is not in the backlog
+        return max(wait, 0.01)
+
+    # ------------------------------------------------------------ working
+
+    def _run_mail(self, account: str, mail_id: int) -> None:
+        try:
+            self._trying.work(mail_id, self._snapshot(), lambda: self._stopping)
+            with self._news:
+                self._paused.pop(account, None)
+            self._problems.clear("jail")
+        except (JailBroken, StoreError) as error:
+            self._broken(account, error)
+        except Exception as error:  # the engine's own boundary: one mail never stops another
+            log.exception("engine failed", mail=mail_id)
+            self._broken(account, error)
+        finally:
+            with self._news:
+                self._busy.discard(account)
+                self._news.notify()
+
+    def _read_ahead(self, mail_id: int) -> None:
+        try:
+            self._trying.reader.ensure_read(mail_id, self._snapshot().settings)
+        except (JailBroken, StoreError) as error:
+            self._problems.report(_broken_problem(error))
+            time.sleep(BROKEN_PAUSES[0])
+        except Exception:  # whoever runs the mail meets the same error, and reports it
+            log.exception("reading ahead failed", mail=mail_id)
+
+    def _broken(self, account: str, error: Exception) -> None:
+        """Not the mail's fault: pause the account, a little longer each time; nothing was counted."""
+        if self._stopping:
+            return
+        failures = self._paused.get(account, (0.0, 0))[1]
+        pause = BROKEN_PAUSES[min(failures, len(BROKEN_PAUSES) - 1)]
+        with self._news:
+            self._paused[account] = (time.monotonic() + pause, failures + 1)
+            self._backlog.pop(account, None)
+            self._stale = True
+        log.warning("account paused", account=account, seconds=pause, why=str(error))
+        self._problems.report(_broken_problem(error))
+
+
+def store_problem(error: StoreError) -> Problem:
+    """The database cannot be used."""
+    return Problem("store", "database", str(error), error.hint or "Check disk space and permissions.")
+
+
+def _broken_problem(error: Exception) -> Problem:
+    if isinstance(error, StoreError):
+        return store_problem(error)
+    if isinstance(error, JailBroken):
+        return Problem("jail", "jail", str(error), "Mails wait until scripts can be confined again; see the log.")
+    return Problem("engine", "engine", f"{type(error).__name__}: {error}", "This is a fault of revscript: see the log.")
+
+
+def _orphaned(account: str) -> Problem:
+    return Problem(
+        f"orphaned:{account}",
+        f"accounts/{account}.json",
+        f"Mails of the account {account!r} wait, but its file is gone or broken.",
+        "Put the file back; the mails then run by themselves.",
+    )

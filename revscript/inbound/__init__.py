@@ -1,0 +1,1 @@
+"""Receiving: sources (IMAP) and the one loop that watches any of them."""

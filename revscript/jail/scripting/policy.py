@@ -1,0 +1,79 @@
+"""The policy: which Python a script may be written in, and the compiler that keeps to it.
+
+Every problem is told at once, with line and column from 1 and a sentence that says what to write instead.
+
+SECURITY: the source is foreign text. RestrictedPython rewrites attribute access, subscripts, iteration and
+calls into the guards of `guards.py`, and refuses every kind of syntax that it does not know. It is the guard
+rail inside the jail; a compiler that a script brings down takes only that script's own process with it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import types
+import warnings
+from collections.abc import Iterator
+
+from revscript.jail.scripting.syntax import Syntax, problem
+from revscript.jail.wire import ScriptProblem
+
+FILENAME = "<script>"
+MAX_SOURCE = 256 * 1024  # bytes of UTF-8
+MAX_PROBLEMS = 50  # the limit of EndFrame.problems
+
+_SPOOFS = re.compile("[\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class PolicyRefused(Exception):
+    """The script is not written in the Python that scripts may use."""
+
+    def __init__(self, problems: tuple[ScriptProblem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(
+            p.text if p.line is None else f"line {p.line}, column {p.column}: {p.text}" for p in self.problems
+        )
+
+
+def compile_script(source: str) -> types.CodeType:
+    """The code of a script; raises PolicyRefused with all problems found."""
+    source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    _refuse(_problems_of_text(source))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "\d" in a plain string and the like
+            tree = ast.parse(source, FILENAME)
+            policy = Syntax(source)
+            tree = policy.check(tree)
+            _refuse(policy.problems)
+            return compile(tree, FILENAME, "exec", dont_inherit=True, optimize=0)
+    except SyntaxError as error:
+        _refuse([problem(error.lineno, error.offset, error.msg)])
+    except (ValueError, RecursionError, MemoryError) as error:
+        why = str(error) or "it is nested too deeply"
+        _refuse([problem(None, None, f"the script cannot be read: {why}")])
+    raise AssertionError("a refusal did not raise")
+
+
+def _refuse(problems: list[ScriptProblem]) -> None:
+    if problems:
+        found = sorted(dict.fromkeys(problems), key=lambda p: (p.line or 0, p.column or 0))
+        raise PolicyRefused(tuple(found[:MAX_PROBLEMS]))
+
+
+def _problems_of_text(source: str) -> list[ScriptProblem]:
+    """Too long, or with characters that make a line look other than it is."""
+    if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
+        return [problem(None, None, f"a script may have {MAX_SOURCE // 1024} kB; move tables into files")]
+    return list(_spoofs(source))
+
+
+def _spoofs(source: str) -> Iterator[ScriptProblem]:
+    for found in _SPOOFS.finditer(source):
+        line = source.count("\n", 0, found.start()) + 1
+        column = found.start() - source.rfind("\n", 0, found.start())
+        code = f"{ord(found[0]):04X}"
+        yield problem(line, column, f"U+{code} makes text look other than it is; write \\u{code} or remove it")

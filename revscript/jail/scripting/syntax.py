@@ -1,0 +1,342 @@
+"""The syntax of scripts: RestrictedPython's transformer with our decisions and what to write instead.
+
+SECURITY: attribute access, subscripts, iteration, assignment and calls are rewritten into the guards of
+`guards.py`; syntax without a visitor is refused, so that a new Python's is not trusted before a review.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterable
+from typing import Any
+
+from RestrictedPython.transformer import (
+    INSPECT_ATTRIBUTES,
+    IOPERATOR_TO_STR,
+    RestrictingNodeTransformer,
+    copy_locations,
+)
+
+from revscript.jail.scripting import texts
+from revscript.jail.scripting.guards import BUILTINS
+from revscript.jail.scripting.modules import AVAILABLE, MODULES
+from revscript.jail.wire import ScriptProblem
+
+ENTRY = "onEMail"
+
+Visited = ast.AST | Iterable[ast.AST] | None
+
+_SIGNS: dict[type[ast.operator], str] = {**IOPERATOR_TO_STR}
+
+_INSTEAD = {
+    "ClassDef": "classes are not available in scripts; use functions and dicts",
+    "With": "'with' is not available in scripts; scripts have no files or locks to close",
+    "AsyncFunctionDef": "'async' is not available in scripts; write an ordinary function",
+    "AsyncFor": "'async for' is not available in scripts; write an ordinary loop",
+    "AsyncWith": "'async with' is not available in scripts",
+    "Await": "'await' is not available in scripts; call the function directly",
+    "TryStar": "'except*' is not available in scripts; use 'except'",
+    "MatchClass": "class patterns are not available in 'match'; use isinstance()",
+    "TemplateStr": "t-strings are not available in scripts; use an f-string",
+    "TypeAlias": "'type' aliases are not available in scripts; leave the line out",
+}
+
+_INSTEAD_OF_NAME = {
+    "type": "use isinstance()",
+    "open": "scripts have no files; read the mail's text or attachments",
+    "input": "nobody sits at a script; read the mail",
+    "format": "use an f-string",
+    "object": "use a dict or a list",
+    "setattr": "use a dict",
+    "delattr": "use a dict",
+    "exit": "use return",
+    "quit": "use return",
+    "hash": "use mail.fingerprint()",
+    "bytearray": "use bytes or a list",
+    "BaseException": "use Exception",
+}
+
+
+def problem(line: int | None, column: int | None, text: str) -> ScriptProblem:
+    """A problem whose text can be shown; lines and columns count from 1."""
+    return ScriptProblem(line=line, column=column and max(column, 0), text=texts.cut(texts.block(text), 1000))
+
+
+class Syntax(RestrictingNodeTransformer):
+    """RestrictedPython's transformer with our decisions; collects problems instead of lines of text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.problems: list[ScriptProblem] = []
+        self._lines = source.encode().split(b"\n")
+
+    def check(self, tree: ast.Module) -> ast.Module:
+        """Note all problems of the tree, and return it rewritten."""
+        self._check_entry(tree)
+        self._check_builtins(tree)
+        self.visit(tree)
+        return tree
+
+    def _check_entry(self, tree: ast.Module) -> None:
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        if not any(isinstance(node, functions) and node.name == ENTRY for node in tree.body):
+            self.problems.append(problem(1, 1, f"the script has no function; write: def {ENTRY}(mail):"))
+
+    def _check_builtins(self, tree: ast.Module) -> None:
+        # Otherwise a NameError on the day of the alarm.
+        absent = set(dir(builtins)) - set(BUILTINS) - _bound_names(tree) - {"print"}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id in absent and not node.id.startswith("_"):
+                instead = _INSTEAD_OF_NAME.get(node.id)
+                self.error(node, f"{node.id} is not available in scripts" + (f"; {instead}" if instead else ""))
+
+    # ------------------------------------------------------------ reporting
+
+    def error(self, node: ast.AST, info: str) -> None:
+        """Note a problem at the node's beginning."""
+        line = getattr(node, "lineno", None)
+        self.problems.append(problem(line, self._column(line, getattr(node, "col_offset", 0)), info))
+
+    def _column(self, line: int | None, offset: int) -> int | None:
+        # The parser counts bytes; people count characters.
+        if line is None or line > len(self._lines):
+            return None
+        return len(self._lines[line - 1][:offset].decode("utf-8", "ignore")) + 1
+
+    def not_allowed(self, node: ast.AST) -> None:
+        """Note that this kind of syntax is not available."""
+        kind = type(node).__name__
+        self.error(node, _INSTEAD.get(kind, f"this syntax ({kind}) is not available in scripts"))
+
+    def check_name(self, node: Any, name: str | None, allow_magic_methods: bool = False) -> None:  # noqa: ARG002
+        """Names with an underscore in front belong to the guards."""
+        if name is None or name == "_" or not name.startswith("_"):
+            return
+        if name == "__name__":
+            self.error(node, f"'__name__' is not available in scripts; {ENTRY} is called by itself")
+        else:
+            self.error(node, f"'{name}' cannot be used: names must not begin with '_'")
+
+    # ------------------------------------------------------------ names and attributes
+
+    def visit_Name(self, node: ast.Name) -> Visited:
+        """`print` is an ordinary name here."""
+        self.check_name(node, node.id)
+        return node
+
+    def visit_Global(self, node: ast.Global) -> Visited:
+        """Names are checked."""
+        for name in node.names:
+            self.check_name(node, name)
+        return node
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> Visited:
+        """Allowed as `global` is."""
+        for name in node.names:
+            self.check_name(node, name)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> Visited:
+        """Python's inner attributes are refused here, the others decided by the guard."""
+        if not node.attr.startswith("_") and node.attr not in INSPECT_ATTRIBUTES:
+            return super().visit_Attribute(node)
+        text = f"'.{node.attr}' is internal to Python and not available in scripts"
+        line, end = node.end_lineno or node.lineno, node.end_col_offset or 0
+        column = self._column(line, end - len(node.attr.encode()))
+        self.problems.append(problem(line, column, text))
+        return self.node_contents_visit(node)
+
+    # ------------------------------------------------------------ functions and annotations
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Visited:
+        """Annotations are dropped, so that they are never evaluated."""
+        node.returns = None
+        self.check_name(node, node.name)
+        if getattr(node, "type_params", None):
+            self.error(node, "type parameters are not available in scripts; leave them out")
+            setattr(node, "type_params", [])  # noqa: B010 - absent before Python 3.12
+        return self.node_contents_visit(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> Visited:
+        """Its arguments are checked one by one."""
+        return self.node_contents_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> Visited:
+        """An argument, at its own place, without its annotation."""
+        node.annotation = None
+        self.check_name(node, node.arg)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Visited:
+        """`x: int = 1` is `x = 1`, `x: int` is nothing."""
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return self.visit(ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node))
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> Visited:
+        """Refused, without a list of what is wrong inside."""
+        self.not_allowed(node)
+        return node
+
+    def visit_With(self, node: ast.With) -> Visited:
+        """Refused; what is inside is looked at as well."""
+        self.not_allowed(node)
+        return self.node_contents_visit(node)
+
+    def visit_TryStar(self, node: Any) -> Visited:
+        """Refused; what is inside is looked at as well."""
+        self.not_allowed(node)
+        return self.node_contents_visit(node)
+
+    def visit_TemplateStr(self, node: ast.AST) -> Visited:
+        """Refused: nothing here can render one."""
+        self.not_allowed(node)
+        return node
+
+    def visit_Interpolation(self, node: ast.AST) -> Visited:
+        """Part of a t-string, which has been refused."""
+        self.not_allowed(node)
+        return node
+
+    # ------------------------------------------------------------ imports
+
+    def visit_Import(self, node: ast.Import) -> Visited:
+        """Listed modules only."""
+        for alias in node.names:
+            self._check_module(alias, alias.name)
+            self.check_name(alias, alias.asname)
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Visited:
+        """Listed names of listed modules only."""
+        if node.level:
+            self.error(node, "relative imports are not available in scripts")
+        elif self._check_module(node, node.module or ""):
+            for alias in node.names:
+                self._check_import_name(alias, node.module or "")
+        for alias in node.names:
+            self.check_name(alias, alias.asname)
+        return node
+
+    def _check_module(self, node: ast.AST, name: str) -> bool:
+        if name in MODULES:
+            return True
+        if name == "__future__":
+            self.error(node, "leave out imports from __future__; annotations are never evaluated")
+        else:
+            self.error(node, f"module '{name}' is not available to scripts; there are: {AVAILABLE}")
+        return False
+
+    def _check_import_name(self, alias: ast.alias, module: str) -> None:
+        if alias.name == "*":
+            self.error(alias, f"'import *' is not available in scripts; name what you need from {module}")
+        elif alias.name not in dir(MODULES[module]):
+            there = ", ".join(dir(MODULES[module]))
+            self.error(alias, f"module '{module}' offers no '{alias.name}' to scripts; there are: {there}")
+
+    # ------------------------------------------------------------ assignment in place
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Visited:
+        """`x += v` as the library does it; `t[k] += v` and `t.a += v` with target and key evaluated once."""
+        if isinstance(node.op, ast.MatMult):
+            self.error(node, "'@=' is not available in scripts")
+            return node
+        if isinstance(node.target, ast.Name):
+            return super().visit_AugAssign(node)
+        owner = self.gen_tmp_name()
+        before = [_assign(owner, self.visit(node.target.value))]
+        if isinstance(node.target, ast.Subscript):
+            key = self.gen_tmp_name()
+            before.append(_assign(key, self.visit(node.target.slice)))
+            old = _call("_getitem_", _load(owner), _load(key))
+            target = ast.Subscript(_call("_write_", _load(owner)), _load(key), ast.Store())
+        else:
+            self.visit_Attribute(
+                ast.copy_location(ast.Attribute(_load("x"), node.target.attr, ast.Load()), node.target)
+            )
+            old = _call("_getattr_", _load(owner), ast.Constant(node.target.attr))
+            target = ast.Attribute(_call("_write_", _load(owner)), node.target.attr, ast.Store())
+        sign = ast.Constant(_SIGNS[type(node.op)])
+        statements = [*before, ast.Assign([target], _call("_inplacevar_", sign, old, self.visit(node.value)))]
+        for statement in statements:
+            copy_locations(statement, node)
+        return statements
+
+    # ------------------------------------------------------------ match
+
+    def visit_Match(self, node: ast.Match) -> Visited:
+        """Allowed; class patterns have no visitor here: they would read attributes behind the guard."""
+        return self.node_contents_visit(node)
+
+    def visit_match_case(self, node: ast.match_case) -> Visited:
+        """One case."""
+        return self.node_contents_visit(node)
+
+    def visit_MatchValue(self, node: ast.MatchValue) -> Visited:
+        """A literal; a dotted name would be read behind the guard."""
+        return self._literal_pattern(node, [node.value])
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> Visited:
+        """Its keys are literals too."""
+        self.check_name(node, node.rest)
+        return self._literal_pattern(node, node.keys)
+
+    def _literal_pattern(self, node: ast.pattern, values: list[ast.expr]) -> Visited:
+        for value in values:
+            if isinstance(value, ast.Attribute):
+                self.error(value, "names with dots are not available in patterns; write: case x if x == …")
+                return node
+        return self.node_contents_visit(node)
+
+    def visit_MatchSingleton(self, node: ast.MatchSingleton) -> Visited:
+        """None, True, False."""
+        return node
+
+    def visit_MatchSequence(self, node: ast.MatchSequence) -> Visited:
+        """[a, b]."""
+        return self.node_contents_visit(node)
+
+    def visit_MatchOr(self, node: ast.MatchOr) -> Visited:
+        """a | b."""
+        return self.node_contents_visit(node)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> Visited:
+        """*rest."""
+        self.check_name(node, node.name)
+        return node
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> Visited:
+        """A name that catches."""
+        self.check_name(node, node.name)
+        return self.node_contents_visit(node)
+
+
+def _load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _assign(name: str, value: Any) -> ast.stmt:
+    return ast.Assign([ast.Name(name, ast.Store())], value)
+
+
+def _call(guard: str, *args: ast.expr) -> ast.Call:
+    return ast.Call(_load(guard), list(args), [])
+
+
+def _bound_names(tree: ast.Module) -> set[str]:
+    """Names that the script itself gives a meaning, anywhere."""
+    bound: set[str | None] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
+                bound.add(name)
+            case ast.ExceptHandler(name=name) | ast.MatchAs(name=name) | ast.MatchStar(name=name):
+                bound.add(name)
+            case ast.alias(name=name, asname=other):
+                bound.add(other or name.partition(".")[0])
+            case ast.MatchMapping(rest=name):
+                bound.add(name)
+            case _:
+                pass
+    return {name for name in bound if name}

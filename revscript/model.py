@@ -1,0 +1,124 @@
+"""The nouns that everybody shares: problems, outcomes, states, times."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+
+from revscript.jail.effects import Effect
+
+Clock = Callable[[], datetime]
+
+Method = Literal["script", "document", "centre", "mission_folder"]
+METHODS: tuple[Method, ...] = ("script", "document", "centre", "mission_folder")  # the order of first tries
+
+MailState = Literal["received", "read", "done"]
+TaskState = Literal["waiting", "running", "done", "quarantined", "discarded"]
+SettleState = Literal["waiting", "settled"]
+ActState = Literal["pending", "sent", "dead"]
+Exit = Literal["done", "ignored", "unhandled", "refused", "failed", "stopped", "protocol"]
+
+LEVELS = ("info", "important", "alarm")  # ascending
+FAILED_EXITS: frozenset[Exit] = frozenset({"refused", "failed", "stopped", "protocol"})
+
+
+def wall_clock() -> datetime:
+    """The host's wall clock, in UTC; the only place that reads it."""
+    return datetime.now(UTC)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON that is the same for the same value: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def sha256_hex(data: bytes | str) -> str:
+    """SHA-256 of bytes, or of text as UTF-8, in hex."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMail:
+    """A mail as its server lists it. The four together are its identity: a reused key with another size is new."""
+
+    epoch: str  # IMAP UIDVALIDITY; empty for POP3
+    key: str  # IMAP UID, POP3 UIDL
+    size: int  # bytes, as announced
+    date: str = ""  # IMAP INTERNALDATE as ISO 8601; empty when there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that needs a person.
+
+    `key` names the trouble, so that it is raised once and can be cleared; `what` says it in one sentence;
+    `way_out` says what to do.
+    """
+
+    key: str
+    where: str
+    what: str
+    way_out: str
+    severity: Literal["warning", "error"] = "error"
+
+
+class ProblemSink(Protocol):
+    """The one place for everything that needs a person."""
+
+    def report(self, problem: Problem) -> None:
+        """Raise the problem, or renew it when it is there already."""
+        ...
+
+    def clear(self, key: str) -> None:
+        """The trouble is over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of a run and the answer it got, both as plain data (the answer from committed rows only)."""
+
+    question: dict[str, Any]
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a script did not end well; `frames` are (line, function) of the script itself, innermost last."""
+
+    type: str
+    text: str
+    frames: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def line(self) -> int | None:
+        """The innermost line of the script, if it is known."""
+        return self.frames[-1][0] if self.frames else None
+
+    def __str__(self) -> str:
+        where = f" (line {self.line})" if self.line else ""
+        return f"{self.type}: {self.text}{where}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What somebody wants done: effects with who wants them, and how the wish came about.
+
+    `by` is `script:NAME`, `method:NAME`, `user:SIGN`, `api:NAME` or `cli:USER`.
+    """
+
+    by: str
+    effects: tuple[Effect, ...] = ()
+    exit: Exit = "done"
+    asked: tuple[Asked, ...] = ()
+    log: tuple[str, ...] = ()
+    trouble: Trouble | None = None
+    cpu_ms: int = 0
+
+    def render(self) -> tuple[str, ...]:
+        """The dry run: one line an effect, in words."""
+        return tuple(effect.words() for effect in self.effects)

@@ -1,0 +1,1 @@
+"""What receiving and sending share: protection of the connection."""

@@ -1,0 +1,210 @@
+"""Carries acts out: a lane per destination, so that a dead one holds up nobody else.
+
+At least once: an act is tried until the other side has taken it, refuses it for good, or it is too late for it. Its key
+shows the other side that a repetition is one.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from revscript.config import Outbox as RetrySettings
+from revscript.errors import DeliveryFailed, StoreError
+from revscript.model import Clock, Problem, ProblemSink
+from revscript.outbound.delivery import Delivery
+from revscript.store.bell import Bell
+from revscript.store.outbox import Act, Outbox
+
+LONGEST_WAIT = 30.0  # s until a lane looks into the outbox by itself
+STORE_PAUSE = 2.0  # s after the database failed
+
+log = structlog.get_logger()
+
+
+class Deliverer(Protocol):
+    """One way to the world."""
+
+    def deliver(self, act: Act) -> Delivery:
+        """One try; DeliveryFailed when nothing was handed over."""
+        ...
+
+
+class Courier:
+    """The lanes' threads. `ways`: act kind → who delivers it."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        ways: dict[str, Deliverer],
+        retry: Callable[[], RetrySettings],
+        bell: Bell,
+        problems: ProblemSink,
+        clock: Clock,
+    ) -> None:
+        self._outbox = outbox
+        self._ways = ways
+        self._retry = retry
+        self._problems = problems
+        self._clock = clock
+        self._stopping = False
+        self._news = threading.Event()
+        self._lanes: dict[str, threading.Event] = {}
+        self._threads: list[threading.Thread] = []
+        bell.listen("act", lambda _about: self._news.set())
+
+    def start(self) -> None:
+        """Take up what the last run left behind."""
+        self._outbox.recover()
+        self._news.set()
+        self._spawn("courier", self._open_lanes)
+
+    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def stop(self) -> None:
+        """Ask all lanes to end; a delivery under way is finished or taken up again at the next start."""
+        self._stopping = True
+        self._news.set()
+        for wake in list(self._lanes.values()):
+            wake.set()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the lanes, each at most that long; one that hangs on a server is left behind."""
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _open_lanes(self) -> None:
+        while not self._stopping:
+            self._news.wait(LONGEST_WAIT)
+            self._news.clear()
+            try:
+                pending = self._outbox.lanes()
+            except StoreError as error:
+                self._store_failed(error, self._news)
+                continue
+            for lane in pending:
+                if lane not in self._lanes and not self._stopping:
+                    self._lanes[lane] = threading.Event()
+                    self._spawn(f"lane-{lane}", lambda lane=lane: self._work(lane))
+            for wake in self._lanes.values():
+                wake.set()
+
+    # ------------------------------------------------------------ one lane
+
+    def _work(self, lane: str) -> None:
+        wake = self._lanes[lane]
+        while not self._stopping:
+            wake.clear()
+            try:
+                act = self._outbox.claim(lane, self._clock())
+                if act is not None:
+                    self._deliver(act)
+                    continue
+                wake.wait(self._until_next(lane))
+            except StoreError as error:
+                self._store_failed(error, wake)
+            except Exception as error:  # the courier's own boundary: a lane never dies
+                log.exception("lane failed", lane=lane)
+                self._problems.report(
+                    Problem(
+                        f"lane:{lane}",
+                        lane,
+                        f"{type(error).__name__}: {error}",
+                        "A fault of revscript: see the log.",
+                    )
+                )
+                wake.wait(LONGEST_WAIT)
+
+    def _store_failed(self, error: StoreError, wake: threading.Event) -> None:
+        self._problems.report(Problem("store", "database", str(error), error.hint))
+        wake.clear()
+        wake.wait(STORE_PAUSE)
+
+    def _until_next(self, lane: str) -> float:
+        due = self._outbox.next_due(lane)
+        if due is None:
+            return LONGEST_WAIT
+        return min(LONGEST_WAIT, max(0.05, (due - self._clock()).total_seconds()))
+
+    def _deliver(self, act: Act) -> None:
+        now = self._clock()
+        if now > act.not_after:
+            self._dead(act, f"too late: it was of use until {act.not_after:%d.%m.%Y %H:%M} UTC", act.receipt)
+            return
+        log.debug("delivering", act=act.id, lane=act.lane, key=act.key)
+        try:
+            delivery = self._ways[act.kind].deliver(act)
+        except DeliveryFailed as error:
+            log.warning("delivery failed", act=act.id, lane=act.lane, why=str(error), permanent=error.permanent)
+            if error.permanent:
+                self._dead(act, str(error), act.receipt)
+            else:
+                self._later(act, str(error), act.receipt)
+            return
+        log.debug("delivered", act=act.id, lane=act.lane, key=act.key)
+        self._conclude(act, delivery)
+
+    def _conclude(self, act: Act, delivery: Delivery) -> None:
+        receipt = delivery.receipt()
+        if delivery.later:
+            self._later(act, _answers(delivery.later), receipt)
+        elif delivery.accepted:
+            self._outbox.sent(act.id, receipt, self._clock())
+            log.info("sent", act=act.id, lane=act.lane, to=sorted(delivery.accepted))
+            self._problems.clear(f"lane:{act.lane}")
+            if delivery.refused:
+                self._problems.report(_partly_refused(act, delivery))
+        else:
+            self._dead(act, _answers(delivery.refused), receipt)
+
+    def _later(self, act: Act, error: str, receipt: dict[str, object] | None) -> None:
+        again = _next_try(act, self._retry(), self._clock())
+        self._outbox.later(act.id, error, again, receipt)
+        self._problems.report(
+            Problem(
+                f"lane:{act.lane}",
+                act.lane,
+                f"Mail cannot be sent now: {error}",
+                f"It is tried again at {again:%H:%M:%S} UTC and so on; see `revscript show outbox`.",
+                "warning",
+            )
+        )
+
+    def _dead(self, act: Act, error: str, receipt: dict[str, object] | None) -> None:
+        self._outbox.dead(act.id, error, self._clock(), receipt)
+        log.error("dead", act=act.id, lane=act.lane, why=error)
+        self._problems.report(
+            Problem(
+                f"act:{act.id}",
+                f"outbox no. {act.id} ({act.lane})",
+                f"A mail was not delivered and will not be tried again: {error}",
+                "See `revscript show outbox`; send it anew another way.",
+            )
+        )
+
+
+def _next_try(act: Act, retry: RetrySettings, now: datetime) -> datetime:
+    pause = retry.retry[min(act.tries, len(retry.retry)) - 1] * random.uniform(0.8, 1.2)
+    return min(now + timedelta(seconds=pause), act.not_after)
+
+
+def _answers(answers: dict[str, str]) -> str:
+    return "; ".join(f"{address}: {text}" for address, text in answers.items())
+
+
+def _partly_refused(act: Act, delivery: Delivery) -> Problem:
+    return Problem(
+        f"act:{act.id}",
+        f"outbox no. {act.id} ({act.lane})",
+        f"Some recipients were refused: {_answers(delivery.refused)}",
+        "Check these addresses; the others have got the mail.",
+        "warning",
+    )

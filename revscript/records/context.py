@@ -1,0 +1,98 @@
+"""What every record needs to know while an effect is carried out inside the commit's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Insert
+
+from revscript.config import Account, Settings
+from revscript.errors import EffectRefused
+from revscript.jail.reading.model import Attachment, Reading
+from revscript.snapshot import Snapshot
+from revscript.store.blobs import Blobs, StagedBlob
+
+
+@dataclass(frozen=True, slots=True)
+class MailFacts:
+    """The mail that an outcome is about. `late`: its alarms are downgraded."""
+
+    id: int
+    account: Account
+    reading: Reading
+    received_at: datetime
+    late: bool
+
+    @property
+    def date(self) -> datetime:
+        """The mail's own date, else when it was received: what records compare."""
+        return datetime.fromisoformat(self.reading.date) if self.reading.date else self.received_at
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An attachment that is a blob now."""
+
+    attachment: Attachment
+    blob_id: int
+
+
+@dataclass(slots=True)
+class Context:
+    """One outcome on its way into the records. `targets` are the records of its earlier effects, in order."""
+
+    tx: Connection
+    by: str
+    now: datetime
+    snapshot: Snapshot
+    blobs: Blobs
+    mail: MailFacts | None
+    staged: Mapping[int, StagedBlob] = field(default_factory=dict[int, StagedBlob])
+    run_id: int | None = None
+    targets: list[str] = field(default_factory=list[str])
+    key: str = ""  # the present effect's idempotency key
+
+    @property
+    def settings(self) -> Settings:
+        """The instance's settings."""
+        return self.snapshot.settings
+
+    @property
+    def mail_id(self) -> int | None:
+        """The mail's id, if a mail is what it is about."""
+        return self.mail.id if self.mail else None
+
+    def the_mail(self) -> MailFacts:
+        """The mail, for effects that make no sense without one."""
+        if self.mail is None:
+            raise EffectRefused("This effect needs a mail that it is about.")
+        return self.mail
+
+    def record_id(self, ref: str | None, kind: str) -> int | None:
+        """The id behind a reference (`mission:12`, or `effect:3` of this run)."""
+        if ref is None:
+            return None
+        word, _, number = ref.partition(":")
+        if word == "effect":
+            if int(number) >= len(self.targets):
+                raise EffectRefused(f"{ref} has not happened yet.")
+            word, _, number = self.targets[int(number)].partition(":")
+        if word != kind:
+            raise EffectRefused(f"{ref} is a {word}, not a {kind}.")
+        return int(number)
+
+    def files(self, indexes: tuple[int, ...]) -> list[File]:
+        """The mail's attachments with these indexes, as blobs."""
+        mail = self.the_mail()
+        return [
+            File(mail.reading.attachments[index], self.blobs.keep(self.tx, self.staged[index], self.now))
+            for index in indexes
+        ]
+
+    def insert(self, statement: Insert) -> int:
+        """Insert one row → its id."""
+        key: Any = self.tx.execute(statement).inserted_primary_key
+        return int(key[0])

@@ -1,0 +1,74 @@
+"""The mission folder (Einsatzmappe) and the tray for what belongs to no mission yet (domain.md §6)."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from sqlalchemy import Connection, insert, select
+
+from revscript.jail.effects import AddToFolder, Notify
+from revscript.records import notices
+from revscript.records.context import Context, File
+from revscript.store.schema import folder_item, mission
+
+TRAY_NOTICE = "unassigned-tray"
+
+
+def add(context: Context, effect: AddToFolder) -> str:
+    """Carry out `AddToFolder`; the same content under the same name is there once."""
+    if effect.mission is not None:
+        mission_id, why = context.record_id(effect.mission, "mission"), "named by the script"
+    else:
+        mission_id, why = current_mission(context.tx)
+    for one in context.files(effect.attachments):
+        _put(context, mission_id, one, effect.tags, why)
+    if mission_id is None and effect.attachments:
+        _tell(context, len(effect.attachments))
+    return f"mission:{mission_id}" if mission_id else "tray"
+
+
+def current_mission(tx: Connection) -> tuple[int | None, str]:
+    """Which mission is the running one, with the rule that says so; never a guess (domain.md §6)."""
+    query = select(mission.c.id, mission.c.lead).where(mission.c.state == "running", mission.c.kind == "real")
+    rows = tx.execute(query).all()
+    if len(rows) == 1:
+        return rows[0].id, "the only running mission"
+    leads = [row.id for row in rows if row.lead]
+    if len(leads) == 1:
+        return leads[0], "the main mission"
+    return None, "no mission runs" if not rows else "several missions run, none is the main one"
+
+
+def _put(context: Context, mission_id: int | None, one: File, tags: tuple[str, ...], why: str) -> None:
+    here = folder_item.c.mission_id == mission_id if mission_id else folder_item.c.mission_id.is_(None)
+    same = here & (folder_item.c.blob_id == one.blob_id) & (folder_item.c.original_name == one.attachment.name)
+    if context.tx.scalar(select(folder_item.c.id).where(same)) is not None:
+        return
+    values = {
+        "mission_id": mission_id,
+        "blob_id": one.blob_id,
+        "name": _free_name(context, here, one.attachment.name),
+        "original_name": one.attachment.name,
+        "type": one.attachment.type,
+        "tags": list(tags),
+        "why": why,
+        "by": context.by,
+        "at": context.now,
+        "mail_id": context.mail_id,
+    }
+    context.tx.execute(insert(folder_item).values(**values))
+
+
+def _free_name(context: Context, here: object, name: str) -> str:
+    path = PurePosixPath(name)
+    taken = set(context.tx.scalars(select(folder_item.c.name).where(here, folder_item.c.original_name == name)))
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{path.stem} ({number}){path.suffix}"
+    return free
+
+
+def _tell(context: Context, count: int) -> None:
+    text = f"{count} attachments wait in the unassigned tray: no single running mission to file them in."
+    notices.notify(context, Notify(audience="all", text=text, level="important", key=TRAY_NOTICE))

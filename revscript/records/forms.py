@@ -1,0 +1,157 @@
+"""Incoming message forms (Belegeingang, 4-fach Vordruck; domain.md §1, §2).
+
+A mail has one form, however it came about: a script and the form method meet on it. While nobody has touched the form,
+the script's words win; afterwards they become a linked entry, and nothing that a person saw changes under their hands.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from revscript.jail.effects import FileForm
+from revscript.jail.plain import to_plain
+from revscript.jail.questions import FindForm, FormAnswer
+from revscript.records import registers
+from revscript.records.context import Context, MailFacts
+from revscript.store.schema import form_attachment, form_entry, form_recipient, form_source, message_form
+
+OLDEST_PLAUSIBLE = timedelta(hours=24)  # design §10: time of origin
+MOST_AHEAD = timedelta(minutes=10)
+DIRECT_FIELDS = ("subject", "text", "priority", "sender_unit", "addressee")
+
+
+def find(tx: Connection, question: FindForm, mail_id: int | None) -> Any:
+    """Answer `FindForm`: by the script's key, else the form of this mail."""
+    row = _by_key(tx, question.key) if question.key is not None else _by_mail(tx, mail_id)
+    if row is None:
+        return None
+    answer = FormAnswer(
+        ref=f"form:{row.id}",
+        number=row.register_no,
+        state=row.state,
+        priority=row.priority,
+        subject=row.subject,
+        key=row.external_key,
+        mission=f"mission:{row.mission_id}" if row.mission_id else None,
+        touched=row.touched_at is not None,
+    )
+    return to_plain(answer)
+
+
+def _by_key(tx: Connection, key: str) -> Row[Any] | None:
+    return tx.execute(select(message_form).where(message_form.c.external_key == key)).one_or_none()
+
+
+def _by_mail(tx: Connection, mail_id: int | None) -> Row[Any] | None:
+    query = select(message_form).join(form_source, form_source.c.form_id == message_form.c.id)
+    return tx.execute(query.where(form_source.c.mail_id == mail_id)).one_or_none()
+
+
+def file(context: Context, effect: FileForm) -> str:
+    """Carry out `FileForm`: make the form, or add to the one that is there."""
+    mail = context.the_mail()
+    own = _by_mail(context.tx, mail.id)
+    row = own or (_by_key(context.tx, effect.key) if effect.key else None)
+    mission_id = context.record_id(effect.mission, "mission")
+    if row is None:
+        form_id = _make(context, mail, effect, mission_id)
+    else:
+        form_id = row.id
+        _add(context, mail, row, effect, mission_id, own=own is not None)
+    context.tx.execute(upsert(form_source).values(mail_id=mail.id, form_id=form_id).on_conflict_do_nothing())
+    _attach(context, form_id, effect)
+    return f"form:{form_id}"
+
+
+def _make(context: Context, mail: MailFacts, effect: FileForm, mission_id: int | None) -> int:
+    sender = mail.reading.sender
+    register = mission_id or registers.POST
+    values = {
+        "mission_id": mission_id,
+        "register_mission_id": register,
+        "register_no": registers.draw(context.tx, register, "messages"),
+        "direction": "in",
+        "state": "to_review",
+        "priority": "routine",
+        "subject": mail.reading.subject[:255],
+        "text": mail.reading.text,
+        "sender_unit": (sender.name or sender.address) if sender else "",
+        "sender_address": sender.address if sender else "",
+        "addressee": mail.account.addressee or context.settings.organisation.name,
+        "medium_actual": "email",
+        "received_at": mail.received_at,
+        "received_by": "MAIL",
+        "composed_at": _plausible(mail),
+        "composed_at_raw": _header(mail, "date"),
+        "external_key": effect.key,
+        "as_of": mail.date,
+        "created_at": context.now,
+        **_said(effect),
+    }
+    form_id = context.insert(insert(message_form).values(**values))
+    _enter(context, form_id, "filed", f"no. {values['register_no']}")
+    return form_id
+
+
+def _add(
+    context: Context, mail: MailFacts, row: Row[Any], effect: FileForm, mission_id: int | None, *, own: bool
+) -> None:
+    said = _said(effect)
+    if not own and "text" not in said:
+        said["text"] = mail.reading.text
+    if row.touched_at is not None:
+        _enter(context, row.id, "linked", _as_text(effect, said))
+        return
+    if row.as_of and mail.date < row.as_of:
+        _enter(context, row.id, "late", _as_text(effect, said))
+        return
+    if not own and "text" in said:  # a further mail on the same form: both texts stay
+        zone = ZoneInfo(context.settings.time_zone)
+        said["text"] = f"{row.text}\n\n— {mail.date.astimezone(zone):%d.%m.%Y %H:%M} —\n{said['text']}"
+    if effect.key and row.external_key is None:
+        said["external_key"] = effect.key
+    if mission_id and row.mission_id is None:
+        said["mission_id"] = mission_id
+    if said:
+        context.tx.execute(update(message_form).where(message_form.c.id == row.id).values(**said, as_of=mail.date))
+        _enter(context, row.id, "changed", ", ".join(sorted(said)))
+
+
+def _said(effect: FileForm) -> dict[str, Any]:
+    return {name: value for name in DIRECT_FIELDS if (value := getattr(effect, name)) is not None}
+
+
+def _as_text(effect: FileForm, said: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in said.items()) or effect.words()
+
+
+def _attach(context: Context, form_id: int, effect: FileForm) -> None:
+    for function in effect.distribution:
+        context.tx.execute(upsert(form_recipient).values(form_id=form_id, function=function).on_conflict_do_nothing())
+    for one in context.files(effect.attachments):
+        values = {"form_id": form_id, "blob_id": one.blob_id, "name": one.attachment.name}
+        values |= {"type": one.attachment.type, "mail_id": context.mail_id}
+        context.tx.execute(upsert(form_attachment).values(**values).on_conflict_do_nothing())
+
+
+def _plausible(mail: MailFacts) -> datetime | None:
+    """The mail's date as time of origin: never an invented one (domain.md §2, design §10)."""
+    if mail.reading.date is None:
+        return None
+    date = datetime.fromisoformat(mail.reading.date)
+    in_time = mail.received_at - OLDEST_PLAUSIBLE <= date <= mail.received_at + MOST_AHEAD
+    return date if in_time else None
+
+
+def _header(mail: MailFacts, name: str) -> str:
+    return next((value for key, value in mail.reading.headers if key.lower() == name), "")
+
+
+def _enter(context: Context, form_id: int, kind: str, text: str) -> None:
+    values = {"form_id": form_id, "kind": kind, "text": text, "by": context.by, "at": context.now}
+    context.tx.execute(insert(form_entry).values(**values, mail_id=context.mail_id))

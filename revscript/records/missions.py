@@ -1,0 +1,118 @@
+"""Missions (Lage, Einsatz): opened and changed by mails, found by the control centre's number (domain.md §6)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from revscript.jail.effects import MissionFields, OpenMission, UpsertMission
+from revscript.jail.merge import merge_mission
+from revscript.jail.plain import to_plain
+from revscript.jail.questions import FindMission, MissionAnswer, RunningMissions
+from revscript.records import registers
+from revscript.records.context import Context
+from revscript.store.schema import mission, mission_entry
+
+
+def find(tx: Connection, question: FindMission, mail_id: int | None) -> Any:
+    """Answer `FindMission`."""
+    row = tx.execute(select(mission).where(mission.c.number == question.number)).one_or_none()
+    return None if row is None else to_plain(_answer(row))
+
+
+def running(tx: Connection, question: RunningMissions, mail_id: int | None) -> Any:
+    """Answer `RunningMissions`."""
+    rows = tx.execute(select(mission).where(mission.c.state == "running").order_by(mission.c.id))
+    return [to_plain(_answer(row)) for row in rows]
+
+
+def _answer(row: Row[Any]) -> MissionAnswer:
+    return MissionAnswer(
+        ref=f"mission:{row.id}",
+        number=row.number,
+        kind=row.kind,
+        state=row.state,
+        lead=row.lead,
+        as_of=row.as_of.isoformat() if row.as_of else None,
+        fields=_fields(row),
+    )
+
+
+def _fields(row: Row[Any]) -> MissionFields:
+    return MissionFields(
+        title=row.title or None,
+        keyword=row.keyword or None,
+        text=row.text or None,
+        address=row.address or None,
+        lat=row.lat,
+        lon=row.lon,
+        units=tuple(row.units),
+    )
+
+
+def upsert(context: Context, effect: UpsertMission) -> str:
+    """Carry out `UpsertMission`: a mail that is older than the newest change only fills what is empty."""
+    row = context.tx.execute(select(mission).where(mission.c.number == effect.number)).one_or_none()
+    if row is None:
+        return _open(context, effect.number, effect.kind, effect.fields)
+    date = _date(context)
+    older = row.as_of is not None and date < row.as_of
+    merged, changed = merge_mission(_fields(row), effect.fields, older=older)
+    if changed:
+        values = _columns(merged)
+        if not older:
+            values["as_of"] = date
+        context.tx.execute(update(mission).where(mission.c.id == row.id).values(**values))
+        _enter(context, row.id, "changed", ", ".join(changed))
+    elif older and merge_mission(_fields(row), effect.fields, older=False)[1]:
+        _enter(context, row.id, "late", f"older than what is known, not applied: {effect.words()}")
+    return f"mission:{row.id}"
+
+
+def open_(context: Context, effect: OpenMission) -> str:
+    """Carry out `OpenMission`: the number is an own one, YYYY-NNN."""
+    year = context.now.astimezone(ZoneInfo(context.settings.time_zone)).year
+    while True:
+        number = f"{year}-{registers.draw(context.tx, registers.POST, f'missions:{year}'):03d}"
+        taken = context.tx.scalar(select(mission.c.id).where(mission.c.number == number))
+        if taken is None:  # a control centre may use the same form of number
+            return _open(context, number, effect.kind, effect.fields)
+
+
+def _open(context: Context, number: str, kind: str, fields: MissionFields) -> str:
+    values = {
+        "number": number,
+        "kind": kind,
+        "state": "running",
+        "lead": False,
+        **_columns(fields),
+        "as_of": _date(context),
+        "opened_at": context.now,
+    }
+    mission_id = context.insert(insert(mission).values(**values))
+    _enter(context, mission_id, "opened", fields.keyword or fields.title or number)
+    return f"mission:{mission_id}"
+
+
+def _columns(fields: MissionFields) -> dict[str, Any]:
+    return {
+        "title": fields.title or "",
+        "keyword": fields.keyword or "",
+        "text": fields.text or "",
+        "address": fields.address or "",
+        "lat": fields.lat,
+        "lon": fields.lon,
+        "units": list(fields.units),
+    }
+
+
+def _date(context: Context) -> datetime:
+    return context.mail.date if context.mail else context.now
+
+
+def _enter(context: Context, mission_id: int, kind: str, text: str) -> None:
+    values = {"mission_id": mission_id, "kind": kind, "text": text, "by": context.by, "at": context.now}
+    context.tx.execute(insert(mission_entry).values(**values, mail_id=context.mail_id))

@@ -1,0 +1,8 @@
+"""The door in the wall: gives jobs to confined children and believes nothing they say."""
+
+from __future__ import annotations
+
+from revscript.sandbox.conversation import JobEnd
+from revscript.sandbox.jobs import ReaderDied, Sandbox, ScriptRun
+
+__all__ = ["JobEnd", "ReaderDied", "Sandbox", "ScriptRun"]

@@ -1,0 +1,221 @@
+"""What the jail is asked to do: read a mail, extract attachments, check a script, run a script."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from revscript.errors import JailBroken
+from revscript.jail import wire
+from revscript.jail.confine import Limits
+from revscript.jail.effects import Effect
+from revscript.jail.plain import to_plain
+from revscript.jail.questions import Question
+from revscript.jail.reading.model import Reading
+from revscript.model import Asked
+from revscript.sandbox.conversation import Allowance, Conversation, JobEnd
+from revscript.sandbox.zygote import Zygote, ZygoteDied
+
+READ_WALL = 30_000  # ms for reading or extracting, plus READ_WALL_PER_MIB for each MiB of the mail
+READ_WALL_PER_MIB = 1000
+READ_MEMORY = 256  # MiB for reading, plus four times the mail (sandbox.md §11)
+EXTRACT_ROOM = 1 << 16  # bytes of frames beside the attachments themselves
+
+_SCRIPT = Allowance((wire.EffectFrame, wire.LogFrame, wire.AskFrame), wire.MAX_SCRIPT_BYTES, wire.MAX_SCRIPT_FRAMES)
+_COMPILE = Allowance(())
+_READ = Allowance((wire.ReadingFrame,), 2 * wire.MAX_JSON_FRAME)
+
+Result = TypeVar("Result")
+Take = Callable[[int, Iterator[bytes]], None]
+
+
+@dataclass(slots=True)
+class ScriptRun:
+    """What a script's run brought: all of it counts only when `end.kind` is `done`."""
+
+    effects: list[Effect] = field(default_factory=list[Effect])
+    log: list[str] = field(default_factory=list[str])
+    asked: list[Asked] = field(default_factory=list[Asked])
+    end: JobEnd = field(default_factory=lambda: JobEnd("crash"))
+
+
+class ReaderDied(Exception):
+    """The reading child did not come to an end: the mail's doing."""
+
+    def __init__(self, end: JobEnd) -> None:
+        super().__init__(str(end.trouble or end.kind))
+        self.end = end
+
+
+class Sandbox:
+    """Runs jobs in confined children. `script` are a script's limits; at most `children` work at a time."""
+
+    def __init__(self, script: Limits, children: int) -> None:
+        self._script_limits = script
+        self._places = threading.BoundedSemaphore(children)
+        self._lock = threading.Lock()
+        self._zygote: Zygote | None = None
+
+    def start(self) -> None:
+        """Start the zygote now rather than with the first job."""
+        self._living()
+
+    def stop(self) -> None:
+        """End the zygote and all its children."""
+        with self._lock:
+            if self._zygote:
+                self._zygote.close()
+                self._zygote = None
+
+    @property
+    def zygote_pid(self) -> int | None:
+        """Process id of the zygote, for measuring and for tests."""
+        return self._zygote.pid if self._zygote else None
+
+    def _living(self) -> Zygote:
+        with self._lock:
+            if self._zygote is None or not self._zygote.alive:
+                if self._zygote:
+                    self._zygote.close()
+                self._zygote = Zygote()
+            return self._zygote
+
+    @contextmanager
+    def _talk(self, limits: Limits, allowance: Allowance, mail: int | None = None) -> Generator[Conversation]:
+        with self._places:
+            conversation = Conversation(self._living(), limits, allowance, mail)
+            try:
+                yield conversation
+            finally:
+                conversation.dispose()
+
+    def run_script(
+        self, source: str, reading: Reading, context: wire.RunContext, answer: Callable[[Question], Any]
+    ) -> ScriptRun:
+        """Run `onEMail`; `answer` gives plain data for each question. Raises JailBroken only."""
+        job = to_plain(wire.ScriptJob(source=source, context=context, reading=reading))
+        return _with_second_chance(lambda: self._run_script(job, answer))
+
+    def _run_script(self, job: dict[str, Any], answer: Callable[[Question], Any]) -> ScriptRun:
+        run = ScriptRun()
+        with self._talk(self._script_limits, _SCRIPT) as talk:
+            talk.send(job)
+            for frame in talk.frames():
+                match frame:
+                    case wire.EffectFrame():
+                        run.effects.append(frame.effect)
+                    case wire.AskFrame():
+                        given = answer(frame.question)
+                        run.asked.append(Asked(to_plain(frame.question), given))
+                        talk.send({"answer": given})
+                    case _:
+                        run.log.append(frame.text)
+            run.end = talk.finish()
+        return run
+
+    def check_script(self, source: str) -> tuple[wire.ScriptProblem, ...]:
+        """What the policy refuses in a script; empty when it may run."""
+        return _with_second_chance(lambda: self._check_script(source))
+
+    def _check_script(self, source: str) -> tuple[wire.ScriptProblem, ...]:
+        with self._talk(self._script_limits, _COMPILE) as talk:
+            talk.send(to_plain(wire.CompileJob(source=source)))
+            for _ in talk.frames():
+                pass
+            end = talk.finish()
+        if end.kind in ("done", "refused"):
+            return end.problems
+        return (wire.ScriptProblem(line=None, column=None, text=f"compiling ended by {end.trouble}"),)
+
+    def read(self, mail: Iterable[bytes], size: int, *, headers_only: bool = False) -> Reading:
+        """Read a raw mail of `size` bytes; ReaderDied when the reader did not survive it."""
+        with memory_file(mail) as file:
+            return _with_second_chance(lambda: self._read(file, size, headers_only))
+
+    def _read(self, file: int, size: int, headers_only: bool) -> Reading:
+        reading: Reading | None = None
+        with self._talk(_reading_limits(size), _READ, file) as talk:
+            talk.send(to_plain(wire.ReadJob(headers_only=headers_only)))
+            for frame in talk.frames():
+                reading = frame.reading
+            end = talk.finish()
+        if end.kind != "done" or reading is None:
+            raise ReaderDied(end)
+        return reading
+
+    def extract(self, mail: Iterable[bytes], size: int, indexes: tuple[int, ...], take: Take) -> None:
+        """Bring out attachments: `take(index, pieces)` for each of `indexes`; ReaderDied when that fails."""
+        with memory_file(mail) as file:
+            _with_second_chance(lambda: self._extract(file, size, indexes, take))
+
+    def _extract(self, file: int, size: int, indexes: tuple[int, ...], take: Take) -> None:
+        missing = set(indexes)
+        max_frames = 2 + 2 * len(indexes) + size // 1024
+        allowance = Allowance((wire.PieceFrame, bytes), size + EXTRACT_ROOM, max_frames)
+        with self._talk(_reading_limits(size), allowance, file) as talk:
+            talk.send(to_plain(wire.ExtractJob(indexes=indexes)))
+            for index, pieces in _pieces(talk.frames()):
+                if index in missing:
+                    missing.remove(index)
+                    take(index, pieces)
+            end = talk.finish()
+        if end.kind != "done" or missing:
+            raise ReaderDied(end)
+
+
+def _with_second_chance(job: Callable[[], Result]) -> Result:
+    """Repeat a job once when the zygote died under it: that is nobody's fault."""
+    try:
+        return job()
+    except ZygoteDied:
+        pass
+    try:
+        return job()
+    except ZygoteDied:
+        raise JailBroken("The confined process died twice in a row.") from None
+
+
+def _pieces(frames: Iterator[Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """Split `piece, R, R, piece, R …` into (index, its R frames); stray R frames belong to nobody."""
+    ahead: list[wire.PieceFrame] = []
+
+    def raw() -> Iterator[bytes]:
+        for frame in frames:
+            if not isinstance(frame, bytes):
+                ahead.append(frame)
+                return
+            yield frame
+
+    while True:
+        for _ in raw():  # what the caller left unread
+            pass
+        if not ahead:
+            return
+        yield ahead.pop().index, raw()
+
+
+def _reading_limits(size: int) -> Limits:
+    mib = (size >> 20) + 1
+    wall = READ_WALL + READ_WALL_PER_MIB * mib
+    return Limits(cpu=wall // 1000, memory=(READ_MEMORY + 4 * mib) << 20, wall=wall)
+
+
+@contextmanager
+def memory_file(pieces: Iterable[bytes]) -> Generator[int]:
+    """A sealed memory file with the content → its descriptor; nobody can change it afterwards, not even we."""
+    descriptor = os.memfd_create("mail", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        yield descriptor
+    finally:
+        os.close(descriptor)

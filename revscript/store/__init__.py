@@ -1,0 +1,1 @@
+"""The store: SQLite through SQLAlchemy Core. Raw mail, readings, tasks, runs, acts; one door for writing."""

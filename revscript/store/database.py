@@ -1,0 +1,145 @@
+"""The database file: one door for writing, any number of readers.
+
+Writers pass a turnstile in the order in which they came, then `BEGIN IMMEDIATE`; a transaction is short and never open
+while the network or a script works.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, insert, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from revscript.errors import StoreError
+from revscript.store.migrate import migrate
+from revscript.store.schema import meta
+
+BUSY_TIMEOUT = 30  # s that another process (a command beside the host) may hold the write lock
+
+
+class Turnstile:
+    """A lock that is passed in the order of arrival; `threading.Lock` lets a hungry thread starve others."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._taken = False
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()  # released by the one before us, which hands `_taken` over
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
+
+
+class Database:
+    """An open store. `path` is created and brought to the newest schema when needed; StoreError otherwise."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._turnstile = Turnstile()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.engine = create_engine(
+            f"sqlite:///{path}", poolclass=QueuePool, pool_size=8, max_overflow=64, pool_timeout=BUSY_TIMEOUT
+        )
+        event.listen(self.engine, "connect", _set_up)
+        event.listen(self.engine, "begin", _begin)
+        with _translated(path):
+            migrate(self.engine)
+            self.instance_id = self._instance_id()
+
+    def _instance_id(self) -> str:
+        with self.write() as tx:
+            found = tx.scalar(select(meta.c.value).where(meta.c.name == "instance_id"))
+            if found is None:
+                found = secrets.token_hex(8)
+                tx.execute(insert(meta).values(name="instance_id", value=found))
+            return found
+
+    @contextmanager
+    def write(self) -> Generator[Connection]:
+        """A write transaction; committed at the end, rolled back by an exception. Keep it short."""
+        with _translated(self.path), self._turnstile, self.engine.connect() as connection:
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
+                yield writer
+
+    @contextmanager
+    def read(self) -> Generator[Connection]:
+        """A consistent view of the last committed state."""
+        with _translated(self.path), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+class CommitWatch:
+    """Notices commits of other processes (and our own) by `PRAGMA data_version`.
+
+    A plain sqlite3 connection: inside SQLAlchemy's `begin` the value would freeze.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._seen = self._version()
+
+    def _version(self) -> int:
+        return self._connection.execute("PRAGMA data_version").fetchone()[0]
+
+    def changed(self) -> bool:
+        """Whether anybody committed since the last call."""
+        before, self._seen = self._seen, self._version()
+        return before != self._seen
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def _set_up(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT * 1000}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated(path: Path) -> Generator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(
+            f"{path}: {error.orig}",
+            hint="Check that the disk has room and that the data folder can be written.",
+        ) from error

@@ -1,0 +1,220 @@
+"""Mail on its way in: mailboxes, which mails are new, receiving them, and telling the server afterwards.
+
+Identity (handbook mailboxes.md §6): a mailbox is (protocol, host, user, folder); a mail in it is (epoch, key, size,
+date). Two byte-identical mails are two mails. When the server has renumbered a folder (UIDVALIDITY), the mails that lay
+in it before are recognised by their content, each old row once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from revscript.model import Method, ServerMail
+from revscript.store.blobs import Blobs, StagedBlob
+from revscript.store.database import Database
+from revscript.store.schema import mail, mailbox, task
+
+_QUERY_BATCH = 500  # keys per query; SQLite takes at most 32,766 parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A fetched mail: what the server said of it, its staged bytes, and whether only the head was fetched."""
+
+    listed: ServerMail
+    raw: StagedBlob
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an incoming mail: `new` has tasks now, otherwise it was recognised after a renumbering."""
+
+    mail_id: int
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A mail whose tasks are all done: the server can be told."""
+
+    mail_id: int
+    listed: ServerMail
+    cut: bool
+
+
+class Intake:
+    """The store's side of a watcher."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def mailbox_id(self, protocol: str, host: str, user: str, folder: str) -> int:
+        """The ledger's identity of a mailbox; made when it is new."""
+        who = {"protocol": protocol, "host": host.lower(), "user": user, "folder": folder}
+        with self._database.write() as tx:
+            tx.execute(upsert(mailbox).values(**who, compare_below=0, error="").on_conflict_do_nothing())
+            return tx.execute(select(mailbox.c.id).filter_by(**who)).scalar_one()
+
+    def begin_epoch(self, mailbox_id: int, epoch: str, next_key: int) -> bool:
+        """Tell which epoch the server is in → whether it has renumbered the mails that we know.
+
+        `next_key`: the server's UIDNEXT; mails below it lay there before and are compared by content from now on.
+        """
+        with self._database.read() as tx:
+            known = tx.execute(select(mailbox.c.epoch).where(mailbox.c.id == mailbox_id)).scalar_one()
+        if known == epoch:
+            return False
+        renumbered = known is not None
+        with self._database.write() as tx:
+            values = {"epoch": epoch, "compare_below": next_key if renumbered else 0}
+            tx.execute(update(mailbox).where(mailbox.c.id == mailbox_id).values(**values))
+        return renumbered
+
+    def unknown(self, mailbox_id: int, listed: Sequence[ServerMail]) -> list[ServerMail]:
+        """Those of the listed mails that the ledger does not have, in their order."""
+        known: set[ServerMail] = set()
+        columns = (mail.c.epoch, mail.c.server_key, mail.c.server_size, mail.c.server_date)
+        with self._database.read() as tx:
+            for start in range(0, len(listed), _QUERY_BATCH):
+                keys = [one.key for one in listed[start : start + _QUERY_BATCH]]
+                rows = tx.execute(select(*columns).where(mail.c.mailbox_id == mailbox_id, mail.c.server_key.in_(keys)))
+                known.update(ServerMail(*row) for row in rows)
+        return [one for one in listed if one not in known]
+
+    def receive(
+        self,
+        mailbox_id: int,
+        account: str,
+        batch: Sequence[Incoming],
+        methods: Sequence[Method],
+        snapshot_sha256: str,
+        now: datetime,
+    ) -> list[Receipt]:
+        """Make fetched mails durable, each with one task per method, in one small transaction."""
+        with self._database.write() as tx:
+            below = tx.execute(select(mailbox.c.compare_below).where(mailbox.c.id == mailbox_id)).scalar_one()
+            return [
+                self._recognise(tx, mailbox_id, one, below)
+                or self._insert(tx, mailbox_id, account, one, methods, snapshot_sha256, now)
+                for one in batch
+            ]
+
+    def _recognise(self, tx: Connection, mailbox_id: int, incoming: Incoming, below: int) -> Receipt | None:
+        listed = incoming.listed
+        if not below or int(listed.key) >= below:
+            return None
+        old = tx.execute(
+            select(mail.c.id)
+            .where(mail.c.mailbox_id == mailbox_id, mail.c.sha256 == incoming.raw.sha256)
+            .where(mail.c.epoch != listed.epoch)
+            .order_by(mail.c.id)
+            .limit(1)
+        ).scalar_one_or_none()
+        if old is None:
+            return None
+        values = {
+            "epoch": listed.epoch,
+            "server_key": listed.key,
+            "server_size": listed.size,
+            "server_date": listed.date,
+            "settle": "waiting",  # it lies there unread again: tell the server once more
+        }
+        tx.execute(update(mail).where(mail.c.id == old).values(**values))
+        return Receipt(old, new=False)
+
+    def _insert(
+        self,
+        tx: Connection,
+        mailbox_id: int,
+        account: str,
+        incoming: Incoming,
+        methods: Sequence[Method],
+        snapshot_sha256: str,
+        now: datetime,
+    ) -> Receipt:
+        twin = tx.execute(select(func.min(mail.c.id)).where(mail.c.sha256 == incoming.raw.sha256)).scalar_one()
+        row = {
+            "mailbox_id": mailbox_id,
+            "account": account,
+            "epoch": incoming.listed.epoch,
+            "server_key": incoming.listed.key,
+            "server_size": incoming.listed.size,
+            "server_date": incoming.listed.date,
+            "blob_id": self._blobs.keep(tx, incoming.raw, now),
+            "sha256": incoming.raw.sha256,
+            "size": incoming.raw.size,
+            "cut": incoming.cut,
+            "received_at": now,
+            "state": "received" if methods else "done",
+            "snapshot_sha256": snapshot_sha256,
+            "settle": "waiting",
+            "possible_duplicate_of": twin,
+        }
+        mail_id = tx.execute(insert(mail).values(**row)).inserted_primary_key[0]
+        for method in methods:
+            tx.execute(
+                insert(task).values(
+                    mail_id=mail_id,
+                    account=account,
+                    method=method,
+                    state="waiting",
+                    not_before=now,
+                    reason="",
+                )
+            )
+        return Receipt(mail_id, new=True)
+
+    def finished(self, mailbox_id: int, limit: int) -> list[Finished]:
+        """Mails whose tasks are all done and of which the server does not know yet, oldest first.
+
+        Only those of the present epoch: older keys mean nothing to the server any more.
+        """
+        query = (
+            select(mail.c.id, mail.c.epoch, mail.c.server_key, mail.c.server_size, mail.c.server_date, mail.c.cut)
+            .join(mailbox, mailbox.c.id == mail.c.mailbox_id)
+            .where(mail.c.mailbox_id == mailbox_id, mail.c.settle == "waiting", mail.c.state == "done")
+            .where(mail.c.epoch == mailbox.c.epoch)
+            .order_by(mail.c.id)
+            .limit(limit)
+        )
+        with self._database.read() as tx:
+            return [Finished(mail_id, ServerMail(*listed), cut) for mail_id, *listed, cut in tx.execute(query)]
+
+    def settled(self, mail_ids: Sequence[int], by: str, now: datetime) -> None:
+        """The server was told (`by`: seen, delete, none, move:FOLDER)."""
+        with self._database.write() as tx:
+            tx.execute(
+                update(mail).where(mail.c.id.in_(mail_ids)).values(settle="settled", settled_at=now, settled_by=by)
+            )
+
+    def unsettled_again(self, mailbox_id: int, listed: Sequence[ServerMail]) -> int:
+        """Mails that were deleted or moved and are listed all the same are to be settled once more → how many."""
+        keys = [one.key for one in listed]
+        again = (
+            update(mail)
+            .where(mail.c.mailbox_id == mailbox_id, mail.c.settle == "settled", mail.c.server_key.in_(keys))
+            .where((mail.c.settled_by == "delete") | mail.c.settled_by.startswith("move:"))
+            .where(mail.c.epoch == select(mailbox.c.epoch).where(mailbox.c.id == mailbox_id).scalar_subquery())
+            .values(settle="waiting")
+        )
+        with self._database.write() as tx:
+            return tx.execute(again).rowcount
+
+    def proved(self, mailbox_id: int, now: datetime, next_poll_at: datetime) -> None:
+        """The server answered well just now."""
+        self._health(mailbox_id, last_ok_at=now, next_poll_at=next_poll_at, error="")
+
+    def failed(self, mailbox_id: int, error: str, next_poll_at: datetime) -> None:
+        """The mailbox cannot be worked now."""
+        self._health(mailbox_id, error=error, next_poll_at=next_poll_at)
+
+    def _health(self, mailbox_id: int, **values: object) -> None:
+        with self._database.write() as tx:
+            tx.execute(update(mailbox).where(mailbox.c.id == mailbox_id).values(**values))

@@ -1,0 +1,278 @@
+"""Tasks and runs: what is to be done with each mail, what was tried, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from revscript.jail.plain import to_plain
+from revscript.jail.reading.model import Reading
+from revscript.model import METHODS, Method, Outcome, canonical_json, sha256_hex
+from revscript.store.blobs import Blobs, StagedBlob
+from revscript.store.database import Database
+from revscript.store.schema import mail, reading, run, script_text, task
+
+LEASE = timedelta(minutes=10)  # longer than any try; the owner's restart frees its tasks at once
+MOST_INTERRUPTIONS = 5  # host deaths during tries of one task, before a person must look at it
+
+_reading: TypeAdapter[Reading] = TypeAdapter(Reading)
+_method_order = case({method: place for place, method in enumerate(METHODS)}, value=task.c.method)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A received mail."""
+
+    id: int
+    account: str
+    state: str
+    blob_id: int
+    size: int
+    cut: bool
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One method's work on one mail; `attempts` counts the present try too."""
+
+    id: int
+    mail_id: int
+    account: str
+    method: Method
+    attempts: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One try, for trace, replay and audit. `source` is the script's text, stored once per hash."""
+
+    task: Task
+    outcome: Outcome
+    snapshot_sha256: str
+    now: datetime
+    conflicts: int
+    source: str | None = None
+
+
+class Ledger:
+    """The store's side of the engine."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    # ------------------------------------------------------------ what is there to do
+
+    def accounts_with_work(self, now: datetime) -> list[str]:
+        """Accounts with a task that may run now."""
+        query = select(task.c.account).where(task.c.state == "waiting", task.c.not_before <= now).distinct()
+        with self._database.read() as tx:
+            return list(tx.scalars(query))
+
+    def mails_with_work(self, account: str, now: datetime, limit: int) -> list[int]:
+        """An account's mails with a task that may run now, in the order in which they arrived."""
+        query = (
+            select(task.c.mail_id)
+            .where(task.c.state == "waiting", task.c.account == account, task.c.not_before <= now)
+            .group_by(task.c.mail_id)
+            .order_by(task.c.mail_id)
+            .limit(limit)
+        )
+        with self._database.read() as tx:
+            return list(tx.scalars(query))
+
+    def unread(self, limit: int) -> list[int]:
+        """Mails that the reader has not seen yet, oldest first."""
+        query = select(mail.c.id).where(mail.c.state == "received").order_by(mail.c.id).limit(limit)
+        with self._database.read() as tx:
+            return list(tx.scalars(query))
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the next waiting task may run that may not run now."""
+        query = select(func.min(task.c.not_before)).where(task.c.state == "waiting", task.c.not_before > now)
+        with self._database.read() as tx:
+            return tx.scalar(query)
+
+    def mail(self, mail_id: int) -> Mail:
+        """A mail's row."""
+        columns = (mail.c.id, mail.c.account, mail.c.state, mail.c.blob_id, mail.c.size, mail.c.cut)
+        with self._database.read() as tx:
+            row = tx.execute(select(*columns, mail.c.received_at).where(mail.c.id == mail_id)).one()
+        return Mail(*row)
+
+    # ------------------------------------------------------------ reading
+
+    def store_reading(self, mail_id: int, read: Reading, now: datetime) -> None:
+        """Keep what the jail read; the mail is `read` now. Once per mail: a second reading is dropped."""
+        staged = self._blobs.stage([canonical_json(to_plain(read)).encode()])
+        with self._database.write() as tx:
+            values = {
+                "mail_id": mail_id,
+                "version": read.version,
+                "fallback": read.fallback,
+                "blob_id": self._blobs.keep(tx, staged, now),
+                "subject": read.subject,
+                "sender": read.sender.address if read.sender else "",
+                "date": datetime.fromisoformat(read.date) if read.date else None,
+                "message_id": read.message_id,
+                "created_at": now,
+            }
+            tx.execute(upsert(reading).values(**values).on_conflict_do_nothing())
+            tx.execute(update(mail).where(mail.c.id == mail_id, mail.c.state == "received").values(state="read"))
+
+    def reading(self, mail_id: int) -> Reading:
+        """The stored Reading."""
+        with self._database.read() as tx:
+            blob_id = tx.execute(select(reading.c.blob_id).where(reading.c.mail_id == mail_id)).scalar_one()
+        return _reading.validate_json(self._blobs.content(blob_id), strict=True)
+
+    def raw(self, of: Mail) -> StagedBlob | Any:
+        """The raw mail in pieces."""
+        return self._blobs.chunks(of.blob_id)
+
+    # ------------------------------------------------------------ trying
+
+    def recover(self, now: datetime) -> int:
+        """After a start: tasks that the last run of this instance left behind wait again → how many.
+
+        An interrupted try is no failed one, but a mail that takes the host down again and again is set aside.
+        """
+        ours = (task.c.state == "running") & (task.c.owner == self._database.instance_id)
+        often = task.c.interruptions + 1 >= MOST_INTERRUPTIONS
+        values = {
+            "interruptions": task.c.interruptions + 1,
+            "attempts": task.c.attempts - 1,
+            "owner": None,
+            "lease_until": None,
+            "not_before": now,
+        }
+        reason = f"the host died {MOST_INTERRUPTIONS} times while it worked on this mail"
+        with self._database.write() as tx:
+            poisoned = tx.execute(
+                update(task).where(ours, often).values(**values, state="quarantined", reason=reason, finished_at=now)
+            )
+            waiting = tx.execute(update(task).where(ours).values(**values, state="waiting"))
+            return poisoned.rowcount + waiting.rowcount
+
+    def due_tasks(self, mail_id: int, now: datetime) -> list[int]:
+        """A mail's tasks that may run now, the script first."""
+        query = (
+            select(task.c.id)
+            .where(task.c.mail_id == mail_id, task.c.state == "waiting", task.c.not_before <= now)
+            .order_by(_method_order)
+        )
+        with self._database.read() as tx:
+            return list(tx.scalars(query))
+
+    def claim(self, task_id: int, now: datetime) -> Task | None:
+        """Begin a try: it is counted before it starts. None when somebody else was faster."""
+        with self._database.write() as tx:
+            claimed = tx.execute(
+                update(task)
+                .where(task.c.id == task_id, task.c.state == "waiting")
+                .values(
+                    state="running",
+                    attempts=task.c.attempts + 1,
+                    owner=self._database.instance_id,
+                    lease_until=now + LEASE,
+                )
+                .returning(
+                    task.c.id,
+                    task.c.mail_id,
+                    task.c.account,
+                    task.c.method,
+                    task.c.attempts,
+                    task.c.generation,
+                )
+            ).one_or_none()
+        return Task(*claimed) if claimed else None
+
+    def uncount(self, claimed: Task, not_before: datetime) -> None:
+        """The try did not happen (clean stop, broken jail): it waits again, uncounted."""
+        with self._database.write() as tx:
+            tx.execute(
+                update(task)
+                .where(task.c.id == claimed.id, task.c.state == "running")
+                .values(
+                    state="waiting",
+                    attempts=task.c.attempts - 1,
+                    owner=None,
+                    lease_until=None,
+                    not_before=not_before,
+                )
+            )
+
+    def record_failure(self, record: RunRecord, next_try: datetime | None) -> None:
+        """A try failed: it waits for the next one, or is quarantined for a person."""
+        with self._database.write() as tx:
+            self.record_run(tx, record)
+            values: dict[str, Any] = {"state": "waiting", "not_before": next_try}
+            if next_try is None:
+                values = {"state": "quarantined", "finished_at": record.now}
+            reason = str(record.outcome.trouble or record.outcome.exit)
+            tx.execute(
+                update(task)
+                .where(task.c.id == record.task.id)
+                .values(**values, owner=None, lease_until=None, exit=record.outcome.exit, reason=reason)
+            )
+
+    # ------------------------------------------------------------ inside the commit
+
+    def record_run(self, tx: Connection, record: RunRecord) -> int:
+        """Write the run record → its id."""
+        outcome, script_sha256 = record.outcome, None
+        if record.source is not None:
+            script_sha256 = sha256_hex(record.source)
+            text = {"sha256": script_sha256, "name": outcome.by.partition(":")[2], "text": record.source}
+            tx.execute(upsert(script_text).values(**text).on_conflict_do_nothing())
+        values = {
+            "task_id": record.task.id,
+            "attempt": record.task.attempts,
+            "by": outcome.by,
+            "script_sha256": script_sha256,
+            "snapshot_sha256": record.snapshot_sha256,
+            "now": record.now,
+            "exit": outcome.exit,
+            "asked": [{"question": one.question, "answer": one.answer} for one in outcome.asked],
+            "effects": [to_plain(effect) for effect in outcome.effects],
+            "log": list(outcome.log),
+            "trouble": _plain_trouble(outcome),
+            "cpu_ms": outcome.cpu_ms,
+            "conflicts": record.conflicts,
+            "finished_at": record.now,
+        }
+        return cast("int", tx.execute(insert(run).values(**values)).inserted_primary_key[0])
+
+    def finish(self, tx: Connection, finished: Task, exit_word: str, now: datetime) -> bool:
+        """The task is done → whether with it the whole mail is."""
+        tx.execute(
+            update(task)
+            .where(task.c.id == finished.id)
+            .values(state="done", exit=exit_word, reason="", finished_at=now, owner=None, lease_until=None)
+        )
+        return finish_mail(tx, finished.mail_id)
+
+
+def finish_mail(tx: Connection, mail_id: int) -> bool:
+    """Mark a mail `done` when all its tasks are done or discarded → whether they are."""
+    open_tasks = select(task.c.id).where(task.c.mail_id == mail_id, task.c.state.not_in(("done", "discarded")))
+    if tx.execute(open_tasks.limit(1)).first():
+        return False
+    tx.execute(update(mail).where(mail.c.id == mail_id).values(state="done"))
+    return True
+
+
+def _plain_trouble(outcome: Outcome) -> dict[str, Any] | None:
+    trouble = outcome.trouble
+    if trouble is None:
+        return None
+    frames: Sequence[tuple[int, str]] = trouble.frames
+    return {"type": trouble.type, "text": trouble.text, "frames": [list(frame) for frame in frames]}

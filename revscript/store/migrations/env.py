@@ -1,0 +1,15 @@
+"""Alembic's entry: uses the connection that `revscript.store.migrate` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from revscript.store.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

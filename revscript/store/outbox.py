@@ -1,0 +1,139 @@
+"""The outbox: acts wait in lanes, ordered by level, until the other side has taken them or they are pointless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from revscript.model import LEVELS
+from revscript.store.database import Database
+from revscript.store.schema import act
+
+LEASE = timedelta(minutes=10)  # longer than any delivery's deadline
+
+_level_order = case({level: -place for place, level in enumerate(LEVELS)}, value=act.c.level)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something to be done to the world. `key` is what the other side can recognise a repetition by."""
+
+    id: int
+    key: str
+    kind: str
+    lane: str
+    level: str
+    payload: dict[str, Any]
+    tries: int
+    not_after: datetime
+    created_at: datetime
+    receipt: dict[str, Any] | None
+
+
+class Outbox:
+    """The store's side of the courier."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        tx: Connection,
+        *,
+        key: str,
+        kind: str,
+        lane: str,
+        level: str,
+        payload: dict[str, Any],
+        not_after: datetime,
+        now: datetime,
+        mail_id: int | None,
+    ) -> int:
+        """Put an act into the outbox, inside the commit; the same key is the same act → its id."""
+        values = {
+            "key": key,
+            "kind": kind,
+            "lane": lane,
+            "level": level,
+            "state": "pending",
+            "payload": payload,
+            "next_at": now,
+            "not_after": not_after,
+            "error": "",
+            "created_at": now,
+            "mail_id": mail_id,
+        }
+        tx.execute(upsert(act).values(**values).on_conflict_do_nothing())
+        return tx.execute(select(act.c.id).where(act.c.key == key)).scalar_one()
+
+    def recover(self) -> None:
+        """After a start: what the last run of this instance was delivering is pending again."""
+        with self._database.write() as tx:
+            tx.execute(
+                update(act)
+                .where(act.c.state == "pending", act.c.owner == self._database.instance_id)
+                .values(owner=None, lease_until=None)
+            )
+
+    def lanes(self) -> list[str]:
+        """Lanes with something pending."""
+        with self._database.read() as tx:
+            return list(tx.scalars(select(act.c.lane).where(act.c.state == "pending").distinct()))
+
+    def claim(self, lane: str, now: datetime) -> Act | None:
+        """Take the most urgent act of a lane that may be tried now; the try is counted before it starts."""
+        due = (
+            select(act.c.id)
+            .where(act.c.state == "pending", act.c.lane == lane, act.c.next_at <= now)
+            .where(act.c.owner.is_(None) | (act.c.lease_until < now))
+            .order_by(_level_order, act.c.id)
+            .limit(1)
+        )
+        with self._database.read() as tx:  # an empty lane costs no write
+            if tx.scalar(due) is None:
+                return None
+        with self._database.write() as tx:
+            row = tx.execute(
+                update(act)
+                .where(act.c.id == due.scalar_subquery())
+                .values(owner=self._database.instance_id, lease_until=now + LEASE, tries=act.c.tries + 1)
+                .returning(
+                    act.c.id,
+                    act.c.key,
+                    act.c.kind,
+                    act.c.lane,
+                    act.c.level,
+                    act.c.payload,
+                    act.c.tries,
+                    act.c.not_after,
+                    act.c.created_at,
+                    act.c.receipt,
+                )
+            ).one_or_none()
+        return Act(*row) if row else None
+
+    def next_due(self, lane: str) -> datetime | None:
+        """When a lane's next act may be tried."""
+        query = select(func.min(act.c.next_at)).where(act.c.state == "pending", act.c.lane == lane)
+        with self._database.read() as tx:
+            return tx.scalar(query)
+
+    def sent(self, act_id: int, receipt: dict[str, Any], now: datetime) -> None:
+        """The other side has taken it."""
+        self._update(act_id, state="sent", receipt=receipt, error="", finished_at=now)
+
+    def later(self, act_id: int, error: str, next_at: datetime, receipt: dict[str, Any] | None) -> None:
+        """The try failed for now."""
+        self._update(act_id, error=error, next_at=next_at, receipt=receipt)
+
+    def dead(self, act_id: int, error: str, now: datetime, receipt: dict[str, Any] | None) -> None:
+        """It will never be delivered."""
+        self._update(act_id, state="dead", error=error, finished_at=now, receipt=receipt)
+
+    def _update(self, act_id: int, **values: Any) -> None:
+        with self._database.write() as tx:
+            tx.execute(update(act).where(act.c.id == act_id).values(**values, owner=None, lease_until=None))

@@ -1,0 +1,27 @@
+"""Every folder of tests/bad_config: the files of an instance, and exactly what is said about them.
+
+`REVSCRIPT_GOLDEN=1 pytest tests/config` rewrites the expectations; the diff is the review.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.config.instances import ROOT, instance_of, snapshot_of
+
+CASES = sorted(path for path in (ROOT / "tests" / "bad_config").iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_findings_are_exact(case: Path, tmp_path: Path) -> None:
+    snapshot = snapshot_of(instance_of(case, tmp_path))
+    said = "".join(f"{finding.severity}: {finding}\n" for finding in snapshot.findings)
+    if os.environ.get("REVSCRIPT_GOLDEN"):
+        (case / "expected.txt").write_text(said)
+    assert said == (case / "expected.txt").read_text()
+    assert "hunter2" not in repr(snapshot)
+    for name in snapshot.accounts:
+        assert not any(f"/{name}.json" in error.file for error in snapshot.errors)

@@ -1,0 +1,1 @@
+"""The reader: raw mail to Reading."""

@@ -1,0 +1,3 @@
+"""The scripts: policy, guards, objects and runs, without a jail around them."""
+
+from __future__ import annotations
