@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import marshal
 import mmap
 import os
 import signal
@@ -24,7 +25,7 @@ from revscript.jail.effects import Effect
 from revscript.jail.plain import from_plain, to_plain
 from revscript.jail.questions import Question
 from revscript.jail.reading import read
-from revscript.jail.scripting import policy
+from revscript.jail.scripting import golden, policy
 from revscript.jail.scripting import run as scripting
 
 _RECURSION_ROOM = 200  # frames for a handler that was called at the recursion limit
@@ -56,8 +57,12 @@ class Channel:
 
     def receive(self) -> dict[str, Any]:
         """Wait for one JSON frame of the host."""
+        return json.loads(self.receive_raw())
+
+    def receive_raw(self) -> bytes:
+        """Wait for one frame of the host → its body."""
         length, _ = wire.HEAD.unpack(self._exactly(wire.HEAD.size))
-        return json.loads(self._exactly(length))
+        return self._exactly(length)
 
     def _exactly(self, count: int) -> bytes:
         parts: list[bytes] = []
@@ -109,7 +114,9 @@ def warm_up() -> None:
     """Load everything that is loaded lazily: later there may be no files any more."""
     read.warm_up()
     scripting.warm_up()
-    json.loads('{"a": [1.5, null, true]}')
+    job = wire.ScriptJob(context=golden.CONTEXT, reading=golden.READING)
+    from_plain(wire.ScriptJob, json.loads(wire.pack_json(to_plain(job))[wire.HEAD.size :]))
+    marshal.loads(marshal.dumps(policy.compile_script(golden.SCRIPT)))
 
 
 # ---------------------------------------------------------------- leaving
@@ -231,18 +238,16 @@ def _extract(job: dict[str, Any], mail: mmap.mmap | None) -> None:
 
 
 def _compile(job: dict[str, Any], _mail: mmap.mmap | None) -> None:
-    _compiled(job["source"])
-
-
-def _compiled(source: str) -> Any:
     try:
-        return policy.compile_script(source)
+        code = marshal.dumps(policy.compile_script(job["source"]))
     except policy.PolicyRefused as refused:
         end("refused", problems=to_plain(refused.problems))
+    else:
+        _channel.write(wire.head(wire.RAW_FRAME, code) + code)
 
 
 def _script(job: dict[str, Any], _mail: mmap.mmap | None) -> None:
-    code = _compiled(job["source"])
+    code = marshal.loads(_channel.receive_raw())  # a jailed child made it of this very script
     parsed = from_plain(wire.ScriptJob, job)
     try:
         scripting.run_script(code, parsed.reading, parsed.context, _channel)

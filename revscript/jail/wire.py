@@ -145,17 +145,16 @@ class RunContext(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptJob(Strict):
-    """Run `onEMail`; `reading` as plain data."""
+    """Run `onEMail`. An R frame with the script's byte code follows, as a compile job has sent it."""
 
     job: Literal["script"] = "script"
-    source: str
     context: RunContext
     reading: Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileJob(Strict):
-    """Say whether the policy accepts the script."""
+    """Compile a script: its byte code comes back as one R frame, or the end says what the policy refuses."""
 
     job: Literal["compile"] = "compile"
     source: str

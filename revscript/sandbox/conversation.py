@@ -83,11 +83,14 @@ class Conversation:
             with contextlib.suppress(OSError):  # dead already: its exit status tells
                 socket.send_fds(self._channel, [b"m"], [mail])
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Give the job, or an answer."""
+    def send(self, message: dict[str, Any], raw: bytes | None = None) -> None:
+        """Give the job (with the raw frame that belongs to it), or an answer."""
         self._channel.settimeout(SEND_TIMEOUT)
+        packed = wire.pack_json(message)
+        if raw is not None:
+            packed += wire.head(wire.RAW_FRAME, raw) + raw
         with contextlib.suppress(OSError):  # dead or deaf: the next frame, or its absence, tells
-            self._channel.sendall(wire.pack_json(message))
+            self._channel.sendall(packed)
 
     def frames(self) -> Iterator[Any]:
         """Frames as objects of `jail.wire`, R frames as bytes, up to the end, which is not among them."""

@@ -17,7 +17,7 @@ from revscript.jail.effects import Effect
 from revscript.jail.plain import to_plain
 from revscript.jail.questions import Question
 from revscript.jail.reading.model import Reading
-from revscript.model import Asked
+from revscript.model import Asked, sha256_hex
 from revscript.sandbox.conversation import Allowance, Conversation, JobEnd
 from revscript.sandbox.zygote import Zygote, ZygoteDied
 
@@ -25,9 +25,10 @@ READ_WALL = 30_000  # ms for reading or extracting, plus READ_WALL_PER_MIB for e
 READ_WALL_PER_MIB = 1000
 READ_MEMORY = 256  # MiB for reading, plus four times the mail (sandbox.md §11)
 EXTRACT_ROOM = 1 << 16  # bytes of frames beside the attachments themselves
+MOST_CODES = 200  # scripts whose byte code is kept
 
 _SCRIPT = Allowance((wire.EffectFrame, wire.LogFrame, wire.AskFrame), wire.MAX_SCRIPT_BYTES, wire.MAX_SCRIPT_FRAMES)
-_COMPILE = Allowance(())
+_COMPILE = Allowance((bytes,), wire.MAX_RAW_FRAME)
 _READ = Allowance((wire.ReadingFrame,), 2 * wire.MAX_JSON_FRAME)
 
 Result = TypeVar("Result")
@@ -42,6 +43,14 @@ class ScriptRun:
     log: list[str] = field(default_factory=list[str])
     asked: list[Asked] = field(default_factory=list[Asked])
     end: JobEnd = field(default_factory=lambda: JobEnd("crash"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A script's byte code, or why there is none."""
+
+    end: JobEnd
+    code: bytes | None
 
 
 class ReaderDied(Exception):
@@ -59,15 +68,19 @@ class Sandbox:
         self._script_limits = script
         self._places = threading.BoundedSemaphore(children)
         self._lock = threading.Lock()
+        self._stopped = False
         self._zygote: Zygote | None = None
+        self._codes: dict[str, _Compiled] = {}
 
     def start(self) -> None:
         """Start the zygote now rather than with the first job."""
+        self._stopped = False
         self._living()
 
     def stop(self) -> None:
-        """End the zygote and all its children."""
+        """End the zygote and all its children: jobs under way and later ones raise JailBroken."""
         with self._lock:
+            self._stopped = True
             if self._zygote:
                 self._zygote.close()
                 self._zygote = None
@@ -79,6 +92,8 @@ class Sandbox:
 
     def _living(self) -> Zygote:
         with self._lock:
+            if self._stopped:
+                raise JailBroken("The jail was stopped.")
             if self._zygote is None or not self._zygote.alive:
                 if self._zygote:
                     self._zygote.close()
@@ -98,13 +113,17 @@ class Sandbox:
         self, source: str, reading: Reading, context: wire.RunContext, answer: Callable[[Question], Any]
     ) -> ScriptRun:
         """Run `onEMail`; `answer` gives plain data for each question. Raises JailBroken only."""
-        job = to_plain(wire.ScriptJob(source=source, context=context, reading=reading))
-        return _with_second_chance(lambda: self._run_script(job, answer))
+        compiled = self._compiled(source)
+        if compiled.code is None:
+            return ScriptRun(end=compiled.end)
+        job = to_plain(wire.ScriptJob(context=context, reading=reading))
+        code = compiled.code
+        return _with_second_chance(lambda: self._run_script(job, code, answer))
 
-    def _run_script(self, job: dict[str, Any], answer: Callable[[Question], Any]) -> ScriptRun:
+    def _run_script(self, job: dict[str, Any], code: bytes, answer: Callable[[Question], Any]) -> ScriptRun:
         run = ScriptRun()
         with self._talk(self._script_limits, _SCRIPT) as talk:
-            talk.send(job)
+            talk.send(job, code)
             for frame in talk.frames():
                 match frame:
                     case wire.EffectFrame():
@@ -120,17 +139,31 @@ class Sandbox:
 
     def check_script(self, source: str) -> tuple[wire.ScriptProblem, ...]:
         """What the policy refuses in a script; empty when it may run."""
-        return _with_second_chance(lambda: self._check_script(source))
-
-    def _check_script(self, source: str) -> tuple[wire.ScriptProblem, ...]:
-        with self._talk(self._script_limits, _COMPILE) as talk:
-            talk.send(to_plain(wire.CompileJob(source=source)))
-            for _ in talk.frames():
-                pass
-            end = talk.finish()
+        end = self._compiled(source).end
         if end.kind in ("done", "refused"):
             return end.problems
         return (wire.ScriptProblem(line=None, column=None, text=f"compiling ended by {end.trouble}"),)
+
+    def _compiled(self, source: str) -> _Compiled:
+        """Compile in a child, once per text. The byte code stays opaque here; only children load it."""
+        key = sha256_hex(source)
+        known = self._codes.get(key)
+        if known is None:
+            known = _with_second_chance(lambda: self._compile(source))
+            if known.end.kind in ("done", "refused"):  # a limit may be a busy machine's: try again next time
+                if len(self._codes) >= MOST_CODES:
+                    self._codes.clear()
+                self._codes[key] = known
+        return known
+
+    def _compile(self, source: str) -> _Compiled:
+        with self._talk(self._script_limits, _COMPILE) as talk:
+            talk.send(to_plain(wire.CompileJob(source=source)))
+            code = None
+            for code in talk.frames():
+                pass
+            end = talk.finish()
+        return _Compiled(end, code if end.kind == "done" else None)
 
     def read(self, mail: Iterable[bytes], size: int, *, headers_only: bool = False) -> Reading:
         """Read a raw mail of `size` bytes; ReaderDied when the reader did not survive it."""

@@ -34,7 +34,7 @@ def test_encoded_words(raw: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "value", "expected"),
     [
-        ('TEXT/HTML (c); charset="iso-8859-1"; format=flowed', "text/html", {"charset": "iso-8859-1", "format": "flowed"}),
+        ('TEXT/HTML (c); charset="utf-8"; format=flowed', "text/html", {"charset": "utf-8", "format": "flowed"}),
         ("a/b; name*=utf-8'de'M%C3%BCll.pdf; name=x", "a/b", {"name": "Müll.pdf"}),
         ("a/b; name*1=b.pdf; name*0*=utf-8''%C3%BC; name*3=zz", "a/b", {"name": "üb.pdf"}),
         ("a/b; name*00=x; name*0=y", "a/b", {"name": "x"}),
@@ -89,14 +89,17 @@ def test_a_date_without_zone_is_utc_and_noted() -> None:
     assert dates.parse("", defects) is None
 
 
+GENERATED = {"Auto-Submitted": "auto-generated"}
+
+
 @pytest.mark.parametrize(
     ("fields", "kind", "expected"),
     [
         ({"Auto-Submitted": "auto-replied (vacation)", "Return-Path": "<>"}, "text/plain", "is_auto_reply"),
         ({"Precedence": "auto_reply"}, "text/plain", "is_auto_reply"),
         ({"X-Autoreply": "yes"}, "text/plain", "is_auto_reply"),
-        ({"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All", "In-Reply-To": "<1@x>"}, "text/plain", "is_auto_reply"),
-        ({"Auto-Submitted": "auto-generated"}, "text/plain", ""),
+        ({**GENERATED, "X-Auto-Response-Suppress": "All", "In-Reply-To": "<1@x>"}, "text/plain", "is_auto_reply"),
+        (GENERATED, "text/plain", ""),
         ({"Auto-Submitted": "no"}, "text/plain", ""),
         ({"Precedence": "bulk"}, "text/plain", ""),
         ({"Return-Path": "<>"}, "text/plain", "is_bounce"),
@@ -120,9 +123,7 @@ def test_control_characters_never_leave_a_header() -> None:
 
 def test_long_fields_are_cut_and_noted() -> None:
     defects = Defects()
-    found = Headers(
-        [("Subject", "ü" * 100_000), *[(f"X-{n}", "\udcff" * 3000) for n in range(300)]], defects
-    ).read()
+    found = Headers([("Subject", "ü" * 100_000), *[(f"X-{n}", "\udcff" * 3000) for n in range(300)]], defects).read()
     assert len(found["subject"]) == 20_000
     assert len(found["headers"]) < 100
     assert {"more header fields than are kept", "header field 'subject' is too long and was cut"} <= set(

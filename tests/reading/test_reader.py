@@ -38,9 +38,7 @@ def multipart(*bodies: bytes, kind: bytes = b"mixed") -> bytes:
 
 
 def test_nesting_ends_at_the_limit() -> None:
-    raw = b"".join(
-        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(5000)
-    )
+    raw = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(5000))
     result = reading(HEAD + raw)
     assert any("nested deeper than 64" in text for text in result.defects)
     assert len(result.attachments) == 1  # the rest as it is
@@ -50,7 +48,8 @@ def test_nesting_ends_at_the_limit() -> None:
 
 def test_parts_fields_and_header_bytes_are_limited() -> None:
     many = reading(multipart(*[b"Content-Type: image/png\r\n\r\nx"] * 3000))
-    assert len(many.attachments) == parts.MAX_PARTS
+    assert len(many.attachments) == parts.MAX_PARTS - 1  # the mail itself is one
+    assert not any("names" in text for text in many.defects)
     assert any("more than 2000 parts" in text for text in many.defects)
     fields = reading(HEAD + b"X-A: b\r\n" * 5000 + b"\r\nText")
     assert len(fields.headers) == parts.MAX_FIELDS
@@ -65,23 +64,22 @@ def test_the_largest_readings_fit_their_frame() -> None:
     page = b"Content-Type: text/html; charset=utf-8\r\n\r\n" + emoji * 1_000_000
     text = b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + emoji * 1_000_000
     name = b"=?utf-8?B?" + base64.b64encode(emoji * 900) + b"?="
-    files = [
-        b'Content-Type: a/b; name="' + name + b'"\r\nContent-ID: <' + b"\xff" * 900 + b">\r\n\r\nx"
-    ] * 1990
-    raw = multipart(text, page, *files).replace(
-        HEAD, HEAD + b"".join(b"X: " + emoji * 5000 + b"\r\n" for _ in range(25))
-    )
+    files = [b'Content-Type: a/b; name="' + name + b'"\r\nContent-ID: <' + b"\xff" * 900 + b">\r\n\r\nx"] * 1990
+    head = b"".join(b"X: " + emoji * 5000 + b"\r\n" for _ in range(12))
+    head += b"To: " + b", ".join(b'"' + emoji * 200 + b'" <a@x.example>' for _ in range(60)) + b"\r\n"
+    head += b"References: " + b" ".join(b"<" + emoji * 200 + b">" for _ in range(190)) + b"\r\n"
+    raw = multipart(text, page, *files).replace(HEAD, head + HEAD)
     result = reading(raw)
     assert len(result.attachments) == 1990
-    assert {"the text is too long and was cut after 208333 characters"} <= set(result.defects)
+    assert {"the text is too long and was cut after 166666 characters", "more references than are kept"} <= set(
+        result.defects
+    )
 
 
 def test_inline_is_what_the_html_shows() -> None:
     png = b"Content-Type: image/png\r\nContent-ID: <%s>\r\n%s\r\n\x89PNG\r\n\x1a\n"
     pdf = b"Content-Type: application/pdf\r\nContent-ID: <d>\r\n\r\n%PDF-1"
-    page = (
-        b"Content-Type: text/html\r\n\r\n<img src='CID:a'><img src=cid:b%%40x><img src=cid:c><a href=cid:d>"
-    )
+    page = b"Content-Type: text/html\r\n\r\n<img src='CID:a'><img src=cid:b%%40x><img src=cid:c><a href=cid:d>"
     inline = b"Content-Disposition: inline\r\n"
     attachment = b"Content-Disposition: attachment\r\n"
     bodies = [
@@ -171,8 +169,9 @@ for path in sys.argv[1:]:
     for _, pieces in extract(io.BytesIO(raw), range(len(found.attachments))):
         list(pieces)
 assert set(sys.modules) == loaded, set(sys.modules) - loaded
-assert not [name for name in sys.modules if name.startswith("revscript.") and not name.startswith("revscript.jail")]
-assert not {"ssl", "socket", "http.client", "email.headerregistry", "html.parser"} & set(sys.modules) - {"socket"}
+ours = {name for name in sys.modules if name.startswith("revscript.")}
+assert all(name.startswith("revscript.jail") for name in ours), ours
+assert not {"ssl", "http.client", "email.headerregistry", "html.parser"} & set(sys.modules)
 """
     mails = [str(golden_mails.FOLDER / name / "mail.eml") for name in golden_mails.names()]
     done = subprocess.run([sys.executable, "-c", code, *mails], capture_output=True, text=True, check=False)
@@ -195,9 +194,7 @@ def mutations() -> Iterator[bytes]:
             elif choice == 2:
                 raw[at:at] = raw[at : at + source.randint(1, 60)]
             else:
-                raw[at:at] = source.choice(
-                    [b"\r\n", b"=?", b"?=", b'"', b";", b"--b\r\n", b"\0", b"<", b"(", b"*0*="]
-                )
+                raw[at:at] = source.choice([b"\r\n", b"=?", b"?=", b'"', b";", b"--b\r\n", b"\0", b"<", b"(", b"*0*="])
             if len(raw) < 2:
                 break
         yield bytes(raw)
@@ -209,16 +206,19 @@ def test_mutated_mails_are_read() -> None:
         assert not result.fallback, (raw, result.defects)
 
 
-TOKENS = st.sampled_from(
-    [b"From: ", b"To: ", b"Subject: ", b"Date: ", b"Content-Type: ", b"multipart/mixed; boundary=b", b"text/html", b"\r\n",
-     b"\r\n\r\n", b"--b", b"--b--", b"=?utf-8?Q?", b"=?utf-8?B?", b"?=", b"; charset=", b"utf-16", b"utf-8", b"hz", b"<",
-     b">", b"@", b",", b"(", b")", b'"', b"\\", b"; name*0*=", b"''", b"%C3", b"Content-Transfer-Encoding: ", b"base64",
-     b"quoted-printable", b"x-uuencode", b"begin 644 x\r\n", b"Content-Disposition: attachment; filename=", b"../", b"\r",
-     b"message/rfc822", b"multipart/alternative; boundary=b", b"<td>", b"<!--", b"&#x;", b"24 Nov 2026 08:00:00 +0100"]
-)  # fmt: skip
+# fmt: off
+TOKENS = st.sampled_from([
+    b"From: ", b"To: ", b"Subject: ", b"Date: ", b"Content-Type: ", b"multipart/mixed; boundary=b",
+    b"text/html", b"\r\n", b"\r\n\r\n", b"--b", b"--b--", b"=?utf-8?Q?", b"=?utf-8?B?", b"?=", b"; charset=",
+    b"utf-16", b"utf-8", b"hz", b"<", b">", b"@", b",", b"(", b")", b'"', b"\\", b"; name*0*=", b"''", b"%C3",
+    b"Content-Transfer-Encoding: ", b"base64", b"quoted-printable", b"x-uuencode", b"begin 644 x\r\n",
+    b"Content-Disposition: attachment; filename=", b"../", b"\r", b"message/rfc822",
+    b"multipart/alternative; boundary=b", b"<td>", b"<!--", b"&#x;", b"24 Nov 2026 08:00:00 +0100",
+])
+# fmt: on
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TOKENS | st.binary(max_size=12), max_size=60).map(b"".join))
 def test_random_mails_are_read(raw: bytes) -> None:
     result = reading(raw)

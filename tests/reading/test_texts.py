@@ -138,7 +138,8 @@ def test_chopped() -> None:
     ("html", "expected"),
     [
         ("<p>Hallo<br>Welt &uuml;</p><p>B</p>", "Hallo\nWelt ü\n\nB"),
-        ("<table><tr><td><p>Feld:</p></td><td><p>Wert</p></td></tr><tr><td>X</td><td></td></tr><tr><td>Y<td>Z</table>E", "Feld:  Wert\nX\nY  Z\nE"),
+        ("<table><tr><td><p>Feld:</p></td><td><p>Wert</p></td></tr><tr><td>Y<td>Z</table>E", "Feld:  Wert\nY  Z\nE"),
+        ("<table><tr><td>X</td><td></td></tr><tr><td>Y</td></tr></table>", "X\nY"),
         ("<td>Ort</td>\n  <td> Wasserstr. 5 </td>", "Ort  Wasserstr. 5"),
         ("<style>x</style><!-- c -->a<b>b</b> c<div>d</div>e<script>f<g</script >", "ab c\nd\ne"),
         ("<ul><li>a<li>b</ul>", "* a\n* b"),

@@ -29,9 +29,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 class _Mailbox:
     """What stands between two commas; `phrase` and `angle` are as they were written, quotes included."""
 
-    phrase: list[list[str]] = field(
-        default_factory=list[list[str]]
-    )  # words as the pieces they are glued from
+    phrase: list[list[str]] = field(default_factory=list[list[str]])  # words as the pieces they are glued from
     angle: str | None = None
     after: list[list[str]] = field(default_factory=list[list[str]])
     comments: list[str] = field(default_factory=list[str])

@@ -19,8 +19,8 @@ from revscript.jail.reading.structure import Structure
 from revscript.jail.reading.transfer import decoded
 
 MAX_BODY_BYTES = 4 * MAX_BODY  # of one part, decoded; no charset needs more bytes for a character
-MAX_BODY_WIRE = 2_500_000  # bytes of text, and of HTML, on the wire (ASCII JSON)
-MAX_NAMES_WIRE = 900_000  # bytes of all attachments' entries on the wire; then original names are left out
+MAX_BODY_WIRE = 2_000_000  # bytes of text, and of HTML, on the wire (ASCII JSON)
+MAX_NAMES_WIRE = 400_000  # bytes of all original names and Content-IDs on the wire; then they are left out
 
 _CID = re.compile(r"cid:([^\"'\s<>)]{1,998})", re.IGNORECASE)
 
@@ -37,9 +37,7 @@ def bodies(chosen: Structure, defects: Defects) -> tuple[str, str]:
         if structure.kind(part).startswith("text/") and id(part) not in read:
             read[id(part)] = _text(part, defects)
     pages = [part for part in chosen.html if structure.kind(part) == "text/html"]
-    page = (
-        "\n".join(_as_html(part, read[id(part)]) for part in chosen.html if id(part) in read) if pages else ""
-    )
+    page = "\n".join(_as_html(part, read[id(part)]) for part in chosen.html if id(part) in read) if pages else ""
     page = _cut(page, "HTML", defects)
     text = "\n".join(_as_text(part, read[id(part)]) for part in chosen.text if id(part) in read)
     if not text.strip() and page:
@@ -58,7 +56,7 @@ def attachments(chosen: Structure, page: str, defects: Defects) -> tuple[Attachm
         inline = bool(one.content_id) and one.content_id in shown and one.type.startswith("image/")
         if inline and (id(part) in chosen.related or part.disposition.value != "attachment"):
             one = dataclasses.replace(one, inline=True)
-        size += wire_size(one.original_name) + wire_size(one.content_id) + 500
+        size += wire_size(one.original_name) + wire_size(one.content_id)
         if size > MAX_NAMES_WIRE:
             defects.add("attachment names too long altogether, some original names are left out")
             one = dataclasses.replace(one, original_name="", content_id="")

@@ -6,9 +6,7 @@ from revscript.jail.reading.headers import Headers
 from revscript.jail.reading.params import Field, token
 
 _REPLY_MARKS = frozenset({"x-autoreply", "x-autorespond", "x-auto-response", "x-mail-autoreply"})
-_LIST_MARKS = frozenset(
-    {"list-id", "list-post", "list-unsubscribe", "list-help", "list-subscribe", "mailing-list"}
-)
+_LIST_MARKS = frozenset({"list-id", "list-post", "list-unsubscribe", "list-help", "list-subscribe", "mailing-list"})
 
 
 def find(headers: Headers, kind: Field) -> dict[str, bool]:

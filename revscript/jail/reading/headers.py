@@ -16,6 +16,7 @@ MAX_WIRE = 700_000  # bytes of all fields on the wire; the header block itself i
 MAX_NAME = 200  # characters of a field's name
 MAX_ID = 1000
 MAX_REFERENCES = 200
+MAX_REFERENCES_WIRE = 100_000
 
 _SINGLE = (
     "from",
@@ -63,7 +64,6 @@ class Headers:
         self._note_repeated()
         from_ = self._addresses("from")
         self._note_sender(from_)
-        ids = _ID.findall(self.text("references"))
         return {
             "subject": self._cut("subject", self.text("subject")),
             "sender": from_[0] if from_ else None,
@@ -74,7 +74,7 @@ class Headers:
             "date": dates.parse(self.text("date"), self._defects),
             "message_id": self._identifier("message-id"),
             "in_reply_to": self._identifier("in-reply-to"),
-            "references": tuple(one[:MAX_ID] for one in ids[-MAX_REFERENCES:]),
+            "references": self._references(),
             "headers": self._all(),
         }
 
@@ -85,6 +85,18 @@ class Headers:
         text = self.text(name)
         found = _ID.search(text)
         return (found[1] if found else text.strip("<> "))[:MAX_ID]
+
+    def _references(self) -> tuple[str, ...]:
+        """The newest ones: the last stand next to this mail (RFC 5322 §3.6.4)."""
+        found: list[str] = []
+        room = MAX_REFERENCES_WIRE
+        for one in reversed(_ID.findall(self.text("references"))):
+            room -= wire_size(one)
+            if room < 0 or len(found) >= MAX_REFERENCES or len(one) > MAX_ID:
+                self._defects.add("more references than are kept")
+                break
+            found.append(one)
+        return tuple(reversed(found))
 
     def _all(self) -> tuple[tuple[str, str], ...]:
         result: list[tuple[str, str]] = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import re
 
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20})(?=[\s/>:])")
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20})(?=[\s/>:]|\Z)")
 _TAG_MARK = re.compile(r"[>\"']")
 _BLANKS = re.compile(r"[ \t\r\n\f\xa0]+")
 _NUMBER = re.compile(r"&#[xX]?[0-9A-Fa-f]{9,};?")  # html.unescape raises on numbers of thousands of digits

@@ -15,12 +15,14 @@ import re
 from collections.abc import Iterator
 from email.feedparser import BytesFeedParser
 from email.message import Message
-from email.policy import Policy, compat32
 from functools import partial
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from revscript.jail.reading import params
 from revscript.jail.reading.clean import Defects
+
+if TYPE_CHECKING:  # at run time it would load the library's other header parser, which nobody here needs
+    from email.policy import Policy
 
 # mime.md §3
 MAX_DEPTH = 64
@@ -56,7 +58,7 @@ _DEFECTS = {
 class Part(Message):
     """One part, or the whole mail; `depth` counts from 0."""
 
-    def __init__(self, notes: Defects, counter: Iterator[int], policy: Policy = compat32) -> None:
+    def __init__(self, notes: Defects, counter: Iterator[int], policy: Policy) -> None:
         super().__init__(policy)
         self.fields: list[tuple[str, str]] = []
         self.repeated: set[str] = set()  # names, in lower case, of the fields that occur more than once
@@ -155,7 +157,8 @@ class Part(Message):
 def parse(source: BinaryIO, size: int, notes: Defects) -> Part:
     """Build the tree from the next `size` bytes of `source`, read in chunks; flaws go to `notes`."""
     counter = iter(range(1, 1 << 62))
-    parser: Any = BytesFeedParser(partial(Part, notes, counter))
+    factory: Any = partial(Part, notes, counter)  # the library adds its policy by name
+    parser: Any = BytesFeedParser(factory)
     head = source.read(min(size, HEAD_CHUNK))
     left = size - len(head)
     parser.feed(tidy(head, notes))

@@ -29,9 +29,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"ID3", "audio/mpeg"),
 )
 # Types that bytes would have shown: claimed without the bytes, the claim is false.
-_PROVABLE = frozenset(kind for _, _, kind in _MAGIC) - {"audio/mpeg", "video/mp4", "audio/wav"} | {
-    "application/pdf"
-}
+_PROVABLE = frozenset(kind for _, _, kind in _MAGIC) - {"audio/mpeg", "video/mp4", "audio/wav"} | {"application/pdf"}
 # Containers whose content says more than the container; declared types that may stand for them.
 _INSIDE = {
     "application/zip": (
@@ -58,18 +56,14 @@ _EXTENSIONS = {
     ("text/plain", "ics"): "text/calendar",
     ("text/plain", "eml"): "message/rfc822",
 }
-_VAGUE = frozenset(
-    {"application/octet-stream", "application/x-octet-stream", "application/download", "text/plain"}
-)
+_VAGUE = frozenset({"application/octet-stream", "application/x-octet-stream", "application/download", "text/plain"})
 
 
 def sniff(head: bytes, declared: str, name: str) -> str:
     """The true type of a file from its first HEAD bytes, the declared type and its (safe) name."""
     found = _by_magic(head) or _by_text(head, declared)
     if found is None:
-        return (
-            "application/octet-stream" if declared in _PROVABLE or declared.startswith("text/") else declared
-        )
+        return "application/octet-stream" if declared in _PROVABLE or declared.startswith("text/") else declared
     if declared.startswith(_INSIDE.get(found, ("\0",))):
         return declared
     return _EXTENSIONS.get((found, name.rpartition(".")[2].lower()), found)
@@ -90,11 +84,7 @@ def _by_text(head: bytes, declared: str) -> str | None:
     if start.startswith((b"<?xml", b"<svg")):
         if b"<svg" in start:
             return "image/svg+xml"
-        return (
-            declared
-            if declared.endswith(("/xml", "+xml")) and declared != "image/svg+xml"
-            else "application/xml"
-        )
+        return declared if declared.endswith(("/xml", "+xml")) and declared != "image/svg+xml" else "application/xml"
     if not wide and any(byte < 9 or 13 < byte < 27 for byte in start):
         return None
     if declared in _VAGUE or declared in _PROVABLE:

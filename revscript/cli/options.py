@@ -1,0 +1,68 @@
+"""Options that several commands share, and the instance that they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from revscript.config import Settings, read_settings
+from revscript.errors import ConfigError
+from revscript.host import DATABASE, Stores, open_stores
+from revscript.snapshot import Instance
+
+InstanceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--instance",
+        metavar="DIR",
+        envvar="REVSCRIPT_HOME",
+        help="The instance's folder; without it, the current folder.",
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object a line (docs/json.md) instead of text.")
+]
+MailArguments = Annotated[list[Path], typer.Argument(metavar="MAIL.eml", help="Raw mails (RFC 5322).")]
+
+
+def instance_at(folder: Path | None) -> Instance:
+    """The instance in a folder, without one in the current folder; ConfigError when there is none."""
+    instance = Instance((folder or Path()).absolute())
+    if not instance.accounts.is_dir():
+        raise ConfigError(
+            f"{instance.root}: not an instance: there is no folder accounts in it.",
+            hint="Go to the instance's folder, or name it with --instance DIR or REVSCRIPT_HOME.",
+        )
+    return instance
+
+
+@contextmanager
+def stores_of(instance: Instance) -> Generator[Stores]:
+    """The instance's store, opened beside a host; never made: it would belong to the wrong user."""
+    if not has_store(instance):
+        raise ConfigError(f"{instance.root}: there is no database yet.", hint="The first `revscript run` makes it.")
+    stores = open_stores(instance)
+    try:
+        yield stores
+    finally:
+        stores.database.close()
+
+
+def has_store(instance: Instance) -> bool:
+    """Whether a host has run there."""
+    return (instance.data / DATABASE).exists()
+
+
+def settings_of(instance: Instance) -> Settings:
+    """The settings; the defaults where the file has an error (`check` and `run` say which)."""
+    return read_settings(instance.settings)[0] or Settings()
+
+
+def zone_of(instance: Instance) -> ZoneInfo:
+    """The time zone in which people read times."""
+    return ZoneInfo(settings_of(instance).time_zone)
