@@ -90,7 +90,7 @@ def drain(dovecot: Dovecot, count: int, folder: Path) -> float:
     make_instance(folder, {}, {"onEMail.py": SCRIPT})
     started = time.perf_counter()
     with running(instance):
-        wait_until(lambda: settled(instance) == count + 1, 600, "all mails settled")
+        wait_until(lambda: settled(instance) == count + 1, 600, "all mails settled", pause=0.2)
         elapsed = time.perf_counter() - started
     made = {table: rows(instance, f"SELECT count(*) FROM {table}")[0][0] for table in ("message_form", "notice")}
     assert made == {"message_form": count, "notice": count}, made

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, select
 
 from revscript.errors import EffectRefused
 from revscript.jail import effects, questions
@@ -32,6 +32,8 @@ from revscript.store.outbox import Outbox
 from revscript.store.schema import applied_effect
 
 _question: TypeAdapter[Question] = TypeAdapter(Annotated[Question, Tagged("question")])
+
+_applied = select(applied_effect.c.target).where(applied_effect.c.key == bindparam("key"))
 
 _ANSWERS: dict[type[Any], Callable[[Connection, Any, int | None], Any]] = {
     questions.FindMission: missions.find,
@@ -108,24 +110,23 @@ class Commit:
         return Committed(done, tuple(context.targets))
 
     def _apply_once(self, context: Context, effect: Effect) -> str:
-        known = context.tx.scalar(select(applied_effect.c.target).where(applied_effect.c.key == context.key))
+        known = context.tx.scalar(_applied, {"key": context.key})
         if known is not None:
             return known
         if isinstance(effect, effects.SendMail):
             target = outgoing.send(context, effect, self._outbox)
         else:
             target = _RECORDS[type(effect)](context, effect)
-        context.tx.execute(
-            insert(applied_effect).values(
-                key=context.key,
-                by=context.by,
-                at=context.now,
-                effect=effect.effect,
-                words=effect.words(),
-                target=target,
-                mail_id=context.mail_id,
-                run_id=context.run_id,
-            )
+        context.insert(
+            applied_effect,
+            key=context.key,
+            by=context.by,
+            at=context.now,
+            effect=effect.effect,
+            words=effect.words(),
+            target=target,
+            mail_id=context.mail_id,
+            run_id=context.run_id,
         )
         return target
 
@@ -148,7 +149,7 @@ def check(outcome: Outcome, mail: MailFacts | None) -> None:
 
 
 def _refs(answer: Any) -> list[str]:
-    rows = answer if isinstance(answer, list) else [answer]
+    rows = cast("list[Any]", answer if isinstance(answer, list) else [answer])
     found = [row.get(name) for row in rows if row for name in ("ref", "mission")]
     return [ref for ref in found if isinstance(ref, str)]
 

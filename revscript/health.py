@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.errors import StoreError
 from revscript.model import Clock, Problem
+from revscript.store import problems as rows
 from revscript.store.database import Database
-from revscript.store.schema import problem
+
+# Problems about a thing outlive a restart; those about a state are raised anew if it still is so.
+ABOUT_THINGS = ("quarantine:", "act:", "unreadable:")
 
 log = structlog.get_logger()
 
@@ -36,17 +37,22 @@ class Problems:
         self._database = database
         self._clock = clock
         self._guard = threading.Lock()
-        self._standing: dict[str, Standing] = {one.problem.key: one for one in stored_problems(database)}
+        self._standing: dict[str, Standing] = {}
+        for one in stored_problems(database):
+            if one.problem.key.startswith(ABOUT_THINGS):
+                self._standing[one.problem.key] = one
+            else:
+                rows.strike(database, one.problem.key)
 
-    def report(self, reported: Problem) -> None:
+    def report(self, problem: Problem) -> None:
         """Raise it, or renew it; only what is new or says something else is logged and written."""
         with self._guard:
-            known = self._standing.get(reported.key)
-            if known is not None and known.problem == reported:
+            known = self._standing.get(problem.key)
+            if known is not None and known.problem == problem:
                 return
-            self._standing[reported.key] = Standing(reported, known.since if known else self._clock())
-        log.warning("problem", key=reported.key, where=reported.where, what=reported.what, way_out=reported.way_out)
-        self._write(self._standing[reported.key])
+            self._standing[problem.key] = Standing(problem, known.since if known else self._clock())
+        log.warning("problem", key=problem.key, where=problem.where, what=problem.what, way_out=problem.way_out)
+        self._write(self._standing[problem.key])
 
     def clear(self, key: str) -> None:
         """It is over."""
@@ -55,8 +61,7 @@ class Problems:
                 return
         log.info("solved", key=key)
         try:
-            with self._database.write() as tx:
-                tx.execute(delete(problem).where(problem.c.key == key))
+            rows.strike(self._database, key)
         except StoreError:
             log.warning("a solved problem could not be struck off in the database", key=key)
 
@@ -66,24 +71,12 @@ class Problems:
             return sorted(self._standing.values(), key=lambda one: one.since)
 
     def _write(self, one: Standing) -> None:
-        values = {
-            "severity": one.problem.severity,
-            "where": one.problem.where,
-            "what": one.problem.what,
-            "way_out": one.problem.way_out,
-            "last_at": self._clock(),
-        }
-        insert = upsert(problem).values(key=one.problem.key, since=one.since, **values)
         try:
-            with self._database.write() as tx:
-                tx.execute(insert.on_conflict_do_update(index_elements=["key"], set_=values))
+            rows.write(self._database, one.problem, one.since, self._clock())
         except StoreError:
             log.warning("a problem could not be written to the database", key=one.problem.key)
 
 
 def stored_problems(database: Database) -> list[Standing]:
     """The open problems as the database has them, oldest first."""
-    columns = (problem.c.key, problem.c.where, problem.c.what, problem.c.way_out, problem.c.severity)
-    with database.read() as tx:
-        rows = tx.execute(select(*columns, problem.c.since).order_by(problem.c.since))
-        return [Standing(Problem(*row[:5]), row.since) for row in rows]
+    return [Standing(problem, since) for problem, since in rows.standing(database)]

@@ -6,17 +6,18 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import structlog
 
 from revscript.commit import Commit
 from revscript.config import Account, Imap, PasswordAuthentication, Settings
 from revscript.engine import Engine, Reader, Trying
-from revscript.errors import ConfigError, RevscriptError, StoreError
+from revscript.errors import ConfigError, StoreError
 from revscript.health import Problems
 from revscript.housekeeping import Housekeeping
 from revscript.inbound.imap import ImapSource
@@ -35,7 +36,10 @@ from revscript.store.ledger import Ledger
 from revscript.store.outbox import Outbox
 
 DATABASE = "revscript.db"
+LOCK = "host.lock"
+LOCK_PATIENCE = 0.5  # s
 STOP_PATIENCE = 2.5  # s for tries under way; a clean stop takes less than 5 s
+JOIN_PATIENCE = 4.0  # s since the stop began, until a watcher that hangs on its server is left behind
 WATCH_COMMITS = 0.5  # s between looks for commits of other processes
 MB = 1_000_000
 
@@ -44,21 +48,37 @@ log = structlog.get_logger()
 
 @contextmanager
 def locked(instance: Instance) -> Generator[None]:
-    """Hold the instance's lock; ConfigError when another host runs there."""
-    instance.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (instance.data / "host.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise ConfigError(
-                f"{instance.root}: a host runs here already (process {file.read().strip() or 'unknown'}).",
-                hint="Stop it first, or use another folder with --instance.",
-            ) from None
+    """Hold the instance's lock; ConfigError when another host runs there or its data folder cannot be written."""
+    try:
+        instance.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (instance.data / LOCK).open("a+")
+    except OSError as error:
+        raise ConfigError(
+            f"{instance.data}: {error.strerror}.", hint="The host's user must be able to write this folder."
+        ) from error
+    with file:
+        _lock(file, instance)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _lock(file: TextIO, instance: Instance) -> None:
+    until = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() < until:
+                time.sleep(0.05)  # `status` holds it for an instant when it looks
+                continue
+        file.seek(0)
+        raise ConfigError(
+            f"{instance.root}: a host runs here already (process {file.read().strip() or 'unknown'}).",
+            hint="Stop it first, or use another folder with --instance.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +111,14 @@ def sandbox_for(settings: Settings) -> Sandbox:
     return Sandbox(Limits(jail.cpu, jail.memory << 20, int(jail.wall * 1000)), jail.children)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Something that is started and stopped."""
+
+    start: Callable[[], None]
+    stop: Callable[[], None]
+
+
 class Host:
     """A running instance. `start` returns when everything runs, `stop` when everything has stopped."""
 
@@ -102,6 +130,7 @@ class Host:
         self.problems = Problems(self.stores.database, clock)
         self.sandbox = sandbox_for(self.snapshot.settings)
         self._clock = clock
+        self._started: list[_Part] = []
         self._stop_watching = threading.Event()
         self._commit_watch = threading.Thread(target=self._watch_commits, name="commits", daemon=True)
         self._build()
@@ -190,38 +219,51 @@ class Host:
             )
         if swept := self.stores.blobs.sweep():
             log.info("swept", rows=swept)
-        self.sandbox.start()
-        self.engine.start(self.snapshot.settings.jail.children)
-        self.courier.start()
-        for watcher in self.watchers:
-            watcher.start()
-        self.housekeeping.start()
-        self._commit_watch.start()
+        for part in self._parts():
+            self._started.append(part)
+            try:
+                part.start()
+            except BaseException:
+                self.stop()
+                raise
         log.info("started", accounts=len(self.watchers), instance=self.stores.database.instance_id)
+
+    def _parts(self) -> list[_Part]:
+        """All threads and processes, in the order in which they start; they stop in reverse."""
+        workers = self.snapshot.settings.jail.children
+        return [
+            _Part(self.sandbox.start, self.sandbox.stop),
+            _Part(lambda: self.engine.start(workers), lambda: self.engine.stop(STOP_PATIENCE)),
+            _Part(self.courier.start, self.courier.stop),
+            *(_Part(watcher.start, watcher.stop) for watcher in self.watchers),
+            _Part(self.housekeeping.start, self.housekeeping.stop),
+            _Part(self._commit_watch.start, self._stop_watching.set),
+        ]
 
     def stop(self) -> None:
         """Stop all parts in reverse order, within 5 s."""
         started = time.monotonic()
         log.info("stopping")
-        self._stop_watching.set()
-        self.housekeeping.stop()
+        while self._started:
+            self._started.pop().stop()
         for watcher in self.watchers:
-            watcher.stop()
-        self.courier.stop()
-        self.engine.stop(STOP_PATIENCE)
-        for watcher in self.watchers:
-            watcher.join(max(0.05, 4 - (time.monotonic() - started)))
+            watcher.join(max(0.05, JOIN_PATIENCE - (time.monotonic() - started)))
         self.courier.join(0.05)
-        self._commit_watch.join()
         self.stores.database.close()
         log.info("stopped", seconds=round(time.monotonic() - started, 1))
 
     def _watch_commits(self) -> None:
-        watch = CommitWatch(self.stores.database.path)
         while not self._stop_watching.wait(WATCH_COMMITS):
             try:
+                self._ring_for_others()
+            except StoreError as error:
+                log.warning("commits of other processes go unnoticed for now", why=str(error))
+
+    def _ring_for_others(self) -> None:
+        watch = CommitWatch(self.stores.database.path)
+        try:
+            while not self._stop_watching.wait(WATCH_COMMITS):
                 if watch.changed():
                     self.bell.ring_all()
-            except RevscriptError:
-                continue
-        watch.close()
+        finally:
+            watch.close()

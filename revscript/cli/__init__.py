@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from revscript import __version__, logs
-from revscript.cli import check, read, run, show, status, try_
+from revscript.cli import check, demo, read, run, show, status, try_
 from revscript.cli.output import complain
 from revscript.errors import ConfigError, RevscriptError
 
@@ -27,6 +27,7 @@ app.command("check")(check.check)
 app.command("read")(read.read)
 app.command("try")(try_.try_)
 app.command("status")(status.status)
+app.command("demo")(demo.demo)
 app.add_typer(show.app, name="show")
 
 
@@ -38,12 +39,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Mail intake and scripting host for emergency command posts."""
-    logs.configure("warning")
 
 
 def main() -> None:
@@ -51,6 +51,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a mail's text is UTF-8, wherever it is printed
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    logs.configure("warning")
     try:
         app()
     except RevscriptError as error:

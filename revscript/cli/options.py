@@ -54,8 +54,13 @@ def stores_of(instance: Instance) -> Generator[Stores]:
 
 
 def has_store(instance: Instance) -> bool:
-    """Whether a host has run there."""
-    return (instance.data / DATABASE).exists()
+    """Whether a host has run there; ConfigError where this user may not look."""
+    try:
+        return (instance.data / DATABASE).exists()
+    except OSError as error:
+        raise ConfigError(
+            f"{instance.data}: {error.strerror}.", hint="Use the user account under which the host runs."
+        ) from None
 
 
 def settings_of(instance: Instance) -> Settings:

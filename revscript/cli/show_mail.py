@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import typing
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter, ValidationError
 
 from revscript.cli.options import stores_of, zone_of
 from revscript.cli.output import emit, say, shown
 from revscript.errors import RevscriptError
 from revscript.jail.effects import Effect
-from revscript.jail.plain import from_plain
+from revscript.jail.limits import Tagged
+from revscript.model import FAILED_EXITS
 from revscript.snapshot import Instance
 from revscript.store import views
 
-_EFFECTS: dict[str, type[Any]] = {kind.effect: kind for kind in typing.get_args(Effect)}
+_effect: TypeAdapter[Effect] = TypeAdapter(Annotated[Effect, Tagged("effect")])
 _LISTS = ("tasks", "applied")
 
 
@@ -45,9 +47,10 @@ def _say_in_words(run: dict[str, Any]) -> None:
 
 
 def _words(effect: dict[str, Any]) -> str:
-    kind = _EFFECTS.get(effect["effect"])
-    # An effect of another version of revscript: the record stays readable.
-    return from_plain(kind, effect).words() if kind else effect["effect"]
+    try:
+        return _effect.validate_python(effect).words()
+    except ValidationError:  # recorded by another version of revscript
+        return str(effect.get("effect"))
 
 
 def _tell(mail: dict[str, Any], zone: ZoneInfo) -> None:
@@ -58,7 +61,7 @@ def _tell(mail: dict[str, Any], zone: ZoneInfo) -> None:
     for task in mail["tasks"]:
         _tell_task(task, zone)
     if mail["applied"]:
-        say("done", "bold")
+        say("carried out", "bold")
     for one in mail["applied"]:
         say(f"{one['words']}  ({one['target']}, {one['by']}, {shown(one['at'], zone)})", indent=2)
 
@@ -77,7 +80,7 @@ def _tell_task(task: dict[str, Any], zone: ZoneInfo) -> None:
 def _tell_run(run: dict[str, Any], zone: ZoneInfo) -> None:
     say(f"{shown(run['now'], zone)}  {run['by']}  {run['exit']}  ({run['cpu_ms']} ms)", indent=2)
     for words in run["effects"]:
-        say(f"→ {words}", indent=4)
+        say(f"not done: {words}" if run["exit"] in FAILED_EXITS else f"→ {words}", indent=4)
     for line in run["log"]:
         say(f"log: {line}", indent=4)
     if error := run["error"]:

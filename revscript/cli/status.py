@@ -57,7 +57,7 @@ def running_host(instance: Instance) -> int | None:
     """The process id of the host that runs on the instance; None when none does, 0 when it is not known."""
     try:
         file = (instance.data / "host.lock").open()
-    except OSError:
+    except FileNotFoundError:
         return None
     with file:
         try:
@@ -72,9 +72,10 @@ def running_host(instance: Instance) -> int | None:
 
 
 def _rows(instance: Instance, now: datetime) -> list[Row]:
-    snapshot, pid = load_snapshot(instance), running_host(instance)
+    snapshot, has_run = load_snapshot(instance), has_store(instance)
+    pid = running_host(instance)
     rows: list[Row] = [{"type": "host", "running": pid is not None, "pid": pid or None}]
-    if not has_store(instance):  # nothing has run yet
+    if not has_run:
         return [*rows, *(_account(account, None, now) for account in snapshot.accounts.values())]
     with stores_of(instance) as stores:
         rows += _accounts(snapshot, stores.database, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from revscript.snapshot import MAX_SCRIPT, Instance, load_snapshot
 
 Answer = Callable[[Question], Any]
 
+_LINE_END = re.compile("\r\n?|\n")  # as Python counts lines, unlike splitlines()
 DEFAULT_AGE = 30.0  # minutes, as of an account that says nothing
 
 
@@ -212,6 +214,6 @@ def _tell_trouble(trial: _Trial, trouble: Trouble) -> None:
 def _tell_place(trial: _Trial, number: int | None, text: str) -> None:
     """A line of the script, with what is to be said about it."""
     say(f"{trial.name}, line {number}: {text}" if number else f"{trial.name}: {text}", indent=2)
-    lines = trial.source.splitlines()
+    lines = _LINE_END.split(trial.source)
     if number and number <= len(lines):
         say(lines[number - 1].strip(), "bold", indent=6)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import structlog
@@ -16,9 +18,19 @@ from revscript.store.blobs import CHUNK, Blobs
 from revscript.store.ledger import Ledger, Mail
 
 READER_TRIES = 3  # at once: a mail that kills the reader gets its fallback Reading without waiting
+MOST_AHEAD = 32  # mails that are kept in memory after reading, until they run: about 1 MB each at the most
 MB = 1_000_000
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMail:
+    """A mail's Reading, with its small attachments by index as long as they are at hand."""
+
+    mail: Mail
+    reading: Reading
+    files: Mapping[int, bytes] = field(default_factory=dict[int, bytes])
 
 
 class Reader:
@@ -31,22 +43,46 @@ class Reader:
         self._problems = problems
         self._clock = clock
         self._guard = threading.Lock()
-        self._reading: dict[int, threading.Lock] = {}
+        self._turns: dict[int, threading.Lock] = {}
+        self._recent: OrderedDict[int, ReadMail] = OrderedDict()
 
-    def ensure_read(self, mail_id: int, settings: Settings) -> None:
-        """Read the mail unless it has been; JailBroken and StoreError leave it unread."""
-        with self._guard:
-            turn = self._reading.setdefault(mail_id, threading.Lock())
-        with turn:
-            mail = self._ledger.mail(mail_id)
-            if mail.state == "received":
-                read = self._read(mail, settings)
-                self._ledger.store_reading(mail_id, read, self._clock())
-                log.info("read", mail=mail_id, account=mail.account, fallback=read.fallback)
-        with self._guard:
-            self._reading.pop(mail_id, None)
+    def has_room(self) -> bool:
+        """Whether reading ahead makes sense."""
+        return len(self._recent) < MOST_AHEAD
 
-    def _read(self, mail: Mail, settings: Settings) -> Reading:
+    def read_ahead(self, mail_id: int, settings: Settings) -> None:
+        """Read the mail unless it has been, and keep it at hand; JailBroken and StoreError leave it unread."""
+        with self._turn(mail_id):
+            if mail_id not in self._recent:
+                read = self._once(mail_id, settings)
+                with self._guard:
+                    self._recent[mail_id] = read
+                    if len(self._recent) > 2 * MOST_AHEAD:  # of an account that does not run now
+                        self._recent.popitem(last=False)
+        with self._guard:
+            self._turns.pop(mail_id, None)
+
+    def take(self, mail_id: int, settings: Settings) -> ReadMail:
+        """The mail with its Reading; read now when it has not been. JailBroken and StoreError leave it unread."""
+        self.read_ahead(mail_id, settings)
+        with self._guard:
+            read = self._recent.pop(mail_id, None)
+        return read or self._once(mail_id, settings)
+
+    def _turn(self, mail_id: int) -> threading.Lock:
+        with self._guard:
+            return self._turns.setdefault(mail_id, threading.Lock())
+
+    def _once(self, mail_id: int, settings: Settings) -> ReadMail:
+        mail = self._ledger.mail(mail_id)
+        if mail.state != "received":
+            return ReadMail(mail, self._ledger.reading(mail_id))
+        read = self._read(mail, settings)
+        self._ledger.store_reading(mail_id, read.reading, self._clock())
+        log.info("read", mail=mail_id, account=mail.account, fallback=read.reading.fallback)
+        return read
+
+    def _read(self, mail: Mail, settings: Settings) -> ReadMail:
         if mail.cut:
             return self._head(mail, f"larger than {settings.hard_cap} MB: only its head was fetched")
         if mail.size > settings.reading_limit * MB:
@@ -54,13 +90,13 @@ class Reader:
         why = ""
         for _ in range(READER_TRIES):
             try:
-                return self._sandbox.read(self._blobs.chunks(mail.blob_id), mail.size)
+                return ReadMail(mail, *self._sandbox.read_with_files(self._blobs.chunks(mail.blob_id), mail.size))
             except ReaderDied as died:
                 why = str(died)
                 log.warning("reader died", mail=mail.id, why=why)
         return self._head(mail, f"the reader died of it {READER_TRIES} times ({why})")
 
-    def _head(self, mail: Mail, why: str) -> Reading:
+    def _head(self, mail: Mail, why: str) -> ReadMail:
         """The fallback: header lines at the most, so that every method still works on the mail."""
         self._problems.report(
             Problem(
@@ -74,5 +110,6 @@ class Reader:
         try:
             head = self._sandbox.read(islice(self._blobs.chunks(mail.blob_id), 1), CHUNK, headers_only=True)
         except ReaderDied:
-            head = Reading(fallback=True)
-        return replace(head, fallback=True, defects=(f"not read: {why}"[:300], *head.defects))
+            head = Reading()
+        defects = (f"not read: {why}"[:300], *head.defects)
+        return ReadMail(mail, replace(head, fallback=True, defects=defects))

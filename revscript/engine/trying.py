@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -38,8 +38,10 @@ class _Case:
 
     mail: Mail
     reading: Reading
+    files: Mapping[int, bytes]  # small attachments that came along with the reading
     account: Account
     snapshot: Snapshot
+    staged: dict[int, StagedBlob] = field(default_factory=dict[int, StagedBlob])  # attachments as blobs, by index
 
 
 class Trying:
@@ -68,9 +70,8 @@ class Trying:
 
     def work(self, mail_id: int, snapshot: Snapshot, stopping: Callable[[], bool]) -> None:
         """Do what is due for a mail. JailBroken and StoreError pass, with nothing counted."""
-        self.reader.ensure_read(mail_id, snapshot.settings)
-        mail = self._ledger.mail(mail_id)
-        case = _Case(mail, self._ledger.reading(mail_id), snapshot.accounts[mail.account], snapshot)
+        read = self.reader.take(mail_id, snapshot.settings)
+        case = _Case(read.mail, read.reading, read.files, snapshot.accounts[read.mail.account], snapshot)
         for task_id in self._ledger.due_tasks(mail_id, self._clock()):
             if stopping():
                 return
@@ -94,13 +95,12 @@ class Trying:
 
     def _run_and_commit(self, task: Task, case: _Case) -> None:
         now, conflicts = self._clock(), 0
-        staged: dict[int, StagedBlob] = {}
         while True:
             with self._turn if conflicts >= MOST_CONFLICTS else nullcontext():
                 outcome = self._run(task, case, now)
                 log.debug("ran", mail=task.mail_id, task=task.id, by=outcome.by, exit=outcome.exit)
                 try:
-                    self._finish(task, case, outcome, now, conflicts, staged)
+                    self._finish(task, case, outcome, now, conflicts)
                     return
                 except Conflict:
                     conflicts += 1
@@ -113,21 +113,20 @@ class Trying:
         outcome: Outcome,
         now: datetime,
         conflicts: int,
-        staged: dict[int, StagedBlob],
     ) -> None:
         record = RunRecord(task, outcome, case.snapshot.sha256, now, conflicts, self._source(task, case))
         if outcome.exit in FAILED_EXITS:
             self._fail(record, case)
             return
         try:
-            self._extract(case, outcome, staged)
+            self._extract(case, outcome)
             with self._turn:
                 committed = self._commit.apply(
                     outcome,
                     now=now,
                     snapshot=case.snapshot,
                     mail=_facts(case, now),
-                    staged=staged,
+                    staged=case.staged,
                     record=record,
                 )
         except (EffectRefused, ReaderDied) as error:
@@ -143,7 +142,8 @@ class Trying:
             effects=list(outcome.render()),
         )
         self._problems.clear(_quarantine_key(task))
-        self._bell.ring("act")
+        if any(target.startswith("act:") for target in committed.targets):
+            self._bell.ring("act")
         if committed.mail_done:
             self._bell.ring("finished", task.account)
 
@@ -170,14 +170,16 @@ class Trying:
         found = case.snapshot.script_of(case.account) if task.method == "script" else None
         return found.text if found else None
 
-    def _extract(self, case: _Case, outcome: Outcome, staged: dict[int, StagedBlob]) -> None:
+    def _extract(self, case: _Case, outcome: Outcome) -> None:
         """Make blobs of the attachments that the effects name, before the commit's transaction opens."""
+
+        def take(index: int, pieces: Iterable[bytes]) -> None:
+            case.staged[index] = self._blobs.stage(pieces)
+
         wanted = {index for effect in outcome.effects for index in attachment_indexes(effect)}
-        missing = tuple(sorted(wanted - staged.keys()))
-
-        def take(index: int, pieces: Iterator[bytes]) -> None:
-            staged[index] = self._blobs.stage(pieces)
-
+        for index in wanted & case.files.keys() - case.staged.keys():
+            take(index, [case.files[index]])
+        missing = tuple(sorted(wanted - case.staged.keys()))
         if missing:
             mail = case.mail
             self._sandbox.extract(self._blobs.chunks(mail.blob_id), mail.size, missing, take)

@@ -107,7 +107,7 @@ class Engine:
                 mail_id = mails.popleft()
                 self._stale = self._stale or not mails
                 return lambda: self._run_mail(account, mail_id)
-        if self._unread:
+        if self._unread and self._trying.reader.has_room():
             mail_id = self._unread.popleft()
             self._stale = self._stale or not self._unread
             return lambda: self._read_ahead(mail_id)
@@ -161,7 +161,7 @@ class Engine:
 
     def _read_ahead(self, mail_id: int) -> None:
         try:
-            self._trying.reader.ensure_read(mail_id, self._snapshot().settings)
+            self._trying.reader.read_ahead(mail_id, self._snapshot().settings)
         except (JailBroken, StoreError) as error:
             self._problems.report(_broken_problem(error))
             time.sleep(BROKEN_PAUSES[0])

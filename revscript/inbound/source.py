@@ -10,7 +10,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from revscript.errors import SourceError, Unreachable
 from revscript.model import ServerMail
+from revscript.net.cable import Cable
+
+
+class Refused(SourceError):
+    """The server refused one thing; the connection is as good as before."""
+
+
+class Vanished(SourceError):
+    """The mail was deleted while it was fetched."""
+
+
+class Throttled(Unreachable):
+    """The server wants to be left alone for `seconds`."""
+
+    def __init__(self, message: str, seconds: float, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +42,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A mail's bytes in pieces; `cut`: over the hard cap, header lines only."""
+    """A mail's bytes in pieces (Vanished may come instead of one); `cut`: over the hard cap, header lines only."""
 
     listed: ServerMail
     pieces: Iterator[bytes]
@@ -41,18 +59,24 @@ class Settlement:
 
 
 class Session(Protocol):
-    """A logged-in connection. Every method raises SourceError (Unreachable …) when it is of no more use."""
+    """A logged-in connection. After any SourceError but Refused and Vanished it is of no more use."""
 
     def list(self) -> Listing:
         """Look into the mailbox; proves that the server is there."""
         ...
 
     def fetch(self, mails: Sequence[ServerMail]) -> Iterator[Fetched]:
-        """Fetch without changing anything; mails that are gone meanwhile are left out."""
+        """Fetch without changing anything; mails that are gone, or not there yet, are left out.
+
+        Refused when the server does not give one of them.
+        """
         ...
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Ask the server to do what is to be done with processed mails; repeating it does no harm."""
+        """Ask the server to do what is to be done with processed mails; repeating it does no harm.
+
+        Refused when the server does not let us. Mails of another epoch are not touched: their keys mean others now.
+        """
         ...
 
     def end_round(self) -> Sequence[Settlement]:
@@ -67,6 +91,6 @@ class Session(Protocol):
 class Source(Protocol):
     """A mailbox that can be logged in to."""
 
-    def connect(self) -> Session:
-        """Log in; Unreachable, AuthFailed, Downgrade or another SourceError otherwise."""
+    def connect(self, cable: Cable) -> Session:
+        """Log in through the cable; Unreachable, AuthFailed, Downgrade or another SourceError otherwise."""
         ...

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any, BinaryIO
 
@@ -226,15 +227,24 @@ def _open(mail: mmap.mmap | None) -> BinaryIO:
 
 def _read(job: dict[str, Any], mail: mmap.mmap | None) -> None:
     source = _open(mail)
-    reading = read.read_head(source) if job["headers_only"] else read.read(source, len(mail or b""))
+    if job["headers_only"]:
+        reading, files = read.read_head(source), []
+    else:
+        reading, files = read.read_with_files(source, len(mail or b""), job["files"])
     _channel.send({"t": "reading", "reading": to_plain(reading)})
+    for index, content in files:
+        _send_file(index, [content])
 
 
 def _extract(job: dict[str, Any], mail: mmap.mmap | None) -> None:
     for index, pieces in read.extract(_open(mail), job["indexes"]):
-        _channel.send({"t": "piece", "index": index})
-        for piece in pieces:
-            _channel.write(wire.head(wire.RAW_FRAME, piece) + piece)
+        _send_file(index, pieces)
+
+
+def _send_file(index: int, pieces: Iterable[bytes]) -> None:
+    _channel.send({"t": "piece", "index": index})
+    for piece in pieces:
+        _channel.write(wire.head(wire.RAW_FRAME, piece) + piece)
 
 
 def _compile(job: dict[str, Any], _mail: mmap.mmap | None) -> None:

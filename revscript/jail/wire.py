@@ -4,7 +4,8 @@ A frame is 5 bytes of head (length of the body as big-endian uint32, then one by
 `J` frames hold one JSON object with its name under `t`; `R` frames hold raw bytes of an attachment.
 
     host → child   one job (ScriptJob | CompileJob | ReadJob | ExtractJob), then one answer per question
-    child → host   log, effect, ask … (script) · reading (read) · piece, then its R frames … (extract) · end
+    child → host   log, effect, ask … (script) · reading, then small pieces (read) · piece, then its R frames …
+                   (extract) · R frame with byte code (compile) · end
 
 SECURITY: the child may be fully compromised. The host checks the length before it reads on, parses JSON with
 pydantic against the classes below (strict, unknown keys and NaN refused), counts frames and bytes per job, and
@@ -162,10 +163,14 @@ class CompileJob(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadJob(Strict):
-    """Read the mail in the memory file; `headers_only` reads no further than its head (the fallback)."""
+    """Read the mail in the memory file; `headers_only` reads no further than its head (the fallback).
+
+    Behind the Reading come the attachments that fit into `files` bytes together, as pieces.
+    """
 
     job: Literal["read"] = "read"
     headers_only: bool = False
+    files: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

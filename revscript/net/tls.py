@@ -12,7 +12,7 @@ import ssl
 from pathlib import Path
 from typing import Literal
 
-from revscript.errors import Downgrade, SourceError
+from revscript.errors import Downgrade, SourceError, Unreachable
 
 Way = Literal["implicit", "starttls"]
 
@@ -65,10 +65,23 @@ def _context(ca_file: Path | None, _changed: int) -> ssl.SSLContext:
 
 
 def explain(error: ssl.SSLError, host: str) -> SourceError:
-    """A failed TLS handshake as a sentence that says what to do."""
+    """A failed TLS handshake, or a TLS connection that broke, as a sentence that says what to do."""
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        return Unreachable(f"{host} closed the connection.", hint="It is tried again by itself.")
     if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
+        return SourceError(f"The certificate of {host} is not trusted: {why}.", hint=_way_out(error.verify_code))
+    if "PROTOCOL" in (error.reason or ""):
         return SourceError(
-            f"The certificate of {host} is not trusted: {error.verify_message}.",
-            hint="If it is your own server, name its authority in ca_file.",
+            f"{host} speaks only versions of TLS that are broken ({error.reason}).",
+            hint="The server must offer TLS 1.2 or newer: ask the provider.",
         )
     return SourceError(f"TLS with {host} failed: {error.reason or error}.", hint="Check host and port.")
+
+
+def _way_out(verify_code: int) -> str:
+    if verify_code in (9, 10):  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
+        return "Check this machine's clock; if it is right, the server's operator must renew the certificate."
+    if verify_code in (62, 64):  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
+        return "Write the host as the certificate names it; the provider knows the name."
+    return "If it is your own server, name its authority's certificate in ca_file."

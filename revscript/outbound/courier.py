@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -85,17 +86,13 @@ class Courier:
         while not self._stopping:
             self._news.wait(LONGEST_WAIT)
             self._news.clear()
-            try:
-                pending = self._outbox.lanes()
-            except StoreError as error:
-                self._store_failed(error, self._news)
-                continue
-            for lane in pending:
-                if lane not in self._lanes and not self._stopping:
-                    self._lanes[lane] = threading.Event()
-                    self._spawn(f"lane-{lane}", lambda lane=lane: self._work(lane))
-            for wake in self._lanes.values():
-                wake.set()
+            with self._boundary("courier", self._news):
+                for lane in self._outbox.lanes():
+                    if lane not in self._lanes and not self._stopping:
+                        self._lanes[lane] = threading.Event()
+                        self._spawn(f"lane-{lane}", lambda lane=lane: self._work(lane))
+                for wake in self._lanes.values():
+                    wake.set()
 
     # ------------------------------------------------------------ one lane
 
@@ -103,30 +100,42 @@ class Courier:
         wake = self._lanes[lane]
         while not self._stopping:
             wake.clear()
-            try:
+            with self._boundary(lane, wake):
                 act = self._outbox.claim(lane, self._clock())
+                self._problems.clear("store")
                 if act is not None:
                     self._deliver(act)
-                    continue
-                wake.wait(self._until_next(lane))
-            except StoreError as error:
-                self._store_failed(error, wake)
-            except Exception as error:  # the courier's own boundary: a lane never dies
-                log.exception("lane failed", lane=lane)
-                self._problems.report(
-                    Problem(
-                        f"lane:{lane}",
-                        lane,
-                        f"{type(error).__name__}: {error}",
-                        "A fault of revscript: see the log.",
-                    )
-                )
-                wake.wait(LONGEST_WAIT)
+                else:
+                    wake.wait(self._until_next(lane))
+
+    @contextmanager
+    def _boundary(self, where: str, wake: threading.Event) -> Generator[None]:
+        """The courier's own boundary: no error ends one of its threads."""
+        try:
+            yield
+        except StoreError as error:
+            self._store_failed(error, wake)
+        except Exception as error:
+            log.exception("lane failed", lane=where)
+            self._problems.report(_fault(where, error))
+            wake.wait(LONGEST_WAIT)
 
     def _store_failed(self, error: StoreError, wake: threading.Event) -> None:
         self._problems.report(Problem("store", "database", str(error), error.hint))
         wake.clear()
         wake.wait(STORE_PAUSE)
+
+    def _record(self, act: Act, write: Callable[[], None]) -> bool:
+        """Write down what became of an act, however long the database takes: forgetting it would deliver it twice."""
+        while True:
+            try:
+                write()
+            except StoreError as error:
+                if self._stopping:
+                    return False
+                self._store_failed(error, self._lanes[act.lane])
+            else:
+                return True
 
     def _until_next(self, lane: str) -> float:
         due = self._outbox.next_due(lane)
@@ -147,48 +156,36 @@ class Courier:
             if error.permanent:
                 self._dead(act, str(error), act.receipt)
             else:
-                self._later(act, str(error), act.receipt)
-            return
-        log.debug("delivered", act=act.id, lane=act.lane, key=act.key)
-        self._conclude(act, delivery)
+                self._later(act, str(error), act.receipt, error.hint)
+        except Exception as error:  # a fault of ours: the act must not hang in its lease, nor the lane with it
+            log.exception("delivery failed", act=act.id, lane=act.lane)
+            self._later(act, f"{type(error).__name__}: {error}", act.receipt, "See the log.")
+        else:
+            log.debug("delivered", act=act.id, lane=act.lane, key=act.key)
+            self._conclude(act, delivery)
 
     def _conclude(self, act: Act, delivery: Delivery) -> None:
         receipt = delivery.receipt()
         if delivery.later:
             self._later(act, _answers(delivery.later), receipt)
-        elif delivery.accepted:
-            self._outbox.sent(act.id, receipt, self._clock())
+        elif not delivery.accepted:
+            self._dead(act, _answers(delivery.refused), receipt)
+        elif self._record(act, lambda: self._outbox.sent(act.id, receipt, self._clock())):
             log.info("sent", act=act.id, lane=act.lane, to=sorted(delivery.accepted))
             self._problems.clear(f"lane:{act.lane}")
             if delivery.refused:
                 self._problems.report(_partly_refused(act, delivery))
-        else:
-            self._dead(act, _answers(delivery.refused), receipt)
 
-    def _later(self, act: Act, error: str, receipt: dict[str, object] | None) -> None:
+    def _later(self, act: Act, error: str, receipt: dict[str, object] | None, hint: str = "") -> None:
         again = _next_try(act, self._retry(), self._clock())
-        self._outbox.later(act.id, error, again, receipt)
-        self._problems.report(
-            Problem(
-                f"lane:{act.lane}",
-                act.lane,
-                f"Mail cannot be sent now: {error}",
-                f"It is tried again at {again:%H:%M:%S} UTC and so on; see `revscript show outbox`.",
-                "warning",
-            )
-        )
+        if self._record(act, lambda: self._outbox.later(act.id, error, again, receipt)):
+            self._problems.report(_delayed(act, error, hint, again))
 
     def _dead(self, act: Act, error: str, receipt: dict[str, object] | None) -> None:
-        self._outbox.dead(act.id, error, self._clock(), receipt)
-        log.error("dead", act=act.id, lane=act.lane, why=error)
-        self._problems.report(
-            Problem(
-                f"act:{act.id}",
-                f"outbox no. {act.id} ({act.lane})",
-                f"A mail was not delivered and will not be tried again: {error}",
-                "See `revscript show outbox`; send it anew another way.",
-            )
-        )
+        if self._record(act, lambda: self._outbox.dead(act.id, error, self._clock(), receipt)):
+            log.error("dead", act=act.id, lane=act.lane, why=error)
+            self._problems.report(_given_up(act, error))
+            self._problems.clear(f"lane:{act.lane}")  # it spoke of a next try; another act's would renew it
 
 
 def _next_try(act: Act, retry: RetrySettings, now: datetime) -> datetime:
@@ -198,6 +195,29 @@ def _next_try(act: Act, retry: RetrySettings, now: datetime) -> datetime:
 
 def _answers(answers: dict[str, str]) -> str:
     return "; ".join(f"{address}: {text}" for address, text in answers.items())
+
+
+def _delayed(act: Act, error: str, hint: str, again: datetime) -> Problem:
+    return Problem(
+        f"lane:{act.lane}",
+        act.lane,
+        f"Mail cannot be sent now: {error}",
+        f"{hint} It is tried again at {again:%H:%M:%S} UTC and so on; see `revscript show outbox`.".strip(),
+        "warning",
+    )
+
+
+def _given_up(act: Act, error: str) -> Problem:
+    return Problem(
+        f"act:{act.id}",
+        f"outbox no. {act.id} ({act.lane})",
+        f"A mail was not delivered and will not be tried again: {error}",
+        "See `revscript show outbox`; send it anew another way.",
+    )
+
+
+def _fault(where: str, error: Exception) -> Problem:
+    return Problem(f"lane:{where}", where, f"{type(error).__name__}: {error}", "A fault of revscript: see the log.")
 
 
 def _partly_refused(act: Act, delivery: Delivery) -> Problem:

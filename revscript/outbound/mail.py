@@ -30,8 +30,11 @@ class MailDelivery:
         """One try; DeliveryFailed when nothing was handed over."""
         snapshot, payload = self._snapshot(), act.payload
         account = snapshot.accounts.get(payload["account"])
-        if account is None or not isinstance(account.sending, Smtp):
-            raise DeliveryFailed(f"The account {payload['account']!r} is gone or does not send any more.")
+        if account is None or not account.enabled or not isinstance(account.sending, Smtp):
+            raise DeliveryFailed(
+                f"The account {payload['account']!r} is gone, switched off, or does not send any more.",
+                hint="Mend the account file; the mail waits for it.",
+            )
         login = account.sending_login()
         network = snapshot.settings.network
         server = SmtpServer(
@@ -39,17 +42,24 @@ class MailDelivery:
             login if isinstance(login, PasswordAuthentication) else None,
             self._root / account.ca_file if account.ca_file else None,
             network.read_timeout,
-            network.read_timeout * DEADLINE_FACTOR,
+            network.connect_timeout + network.read_timeout * DEADLINE_FACTOR,
         )
-        message = compose(
-            payload,
-            identifier=message_id(act.key, self._instance_id, payload["from"]),
-            label=account.label,
-            created_at=act.created_at,
-            content=self._blobs.content,
-        )
+        message = self._compose(act, account.label)
         delivery = Delivery.resumed(act.receipt)
         known = {*delivery.accepted, *delivery.refused}
         left = [address for address in [*payload["to"], *payload["cc"]] if address not in known]
         server.send(payload["from"], list(dict.fromkeys(left)), message, delivery)
         return delivery
+
+    def _compose(self, act: Act, label: str) -> bytes:
+        sender = act.payload["from"]
+        try:
+            return compose(
+                act.payload,
+                identifier=message_id(act.key, self._instance_id, sender),
+                label=label,
+                created_at=act.created_at,
+                content=self._blobs.content,
+            )
+        except ValueError as error:
+            raise DeliveryFailed(f"The mail cannot be written: {error}", permanent=True) from error

@@ -12,14 +12,14 @@ from revscript.store.schema import centre_entry, mail_label
 def show(context: Context, effect: ShowInCentre) -> str:
     """Carry out `ShowInCentre`; a mail is shown once."""
     values = {"mail_id": context.the_mail().id, "state": "open", "at": context.now}
-    context.tx.execute(upsert(centre_entry).values(**values).on_conflict_do_nothing())
+    context.tx.execute(upsert(centre_entry).on_conflict_do_nothing(), values)
     return f"mail:{context.the_mail().id}"
 
 
 def label(context: Context, effect: LabelMail) -> str:
     """Carry out `LabelMail`."""
     values = {"mail_id": context.the_mail().id, "text": effect.text, "by": context.by, "at": context.now}
-    context.tx.execute(upsert(mail_label).values(**values).on_conflict_do_nothing())
+    context.tx.execute(upsert(mail_label).on_conflict_do_nothing(), values)
     return f"mail:{context.the_mail().id}"
 
 

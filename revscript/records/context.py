@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Insert
+from sqlalchemy import Connection, Table, insert
 
 from revscript.config import Account, Settings
 from revscript.errors import EffectRefused
 from revscript.jail.reading.model import Attachment, Reading
 from revscript.snapshot import Snapshot
 from revscript.store.blobs import Blobs, StagedBlob
+from revscript.store.database import inserted
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,6 @@ class Context:
             for index in indexes
         ]
 
-    def insert(self, statement: Insert) -> int:
+    def insert(self, table: Table, **values: Any) -> int:
         """Insert one row → its id."""
-        key: Any = self.tx.execute(statement).inserted_primary_key
-        return int(key[0])
+        return inserted(self.tx.execute(insert(table), values))

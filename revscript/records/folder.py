@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, insert, select
 
 from revscript.jail.effects import AddToFolder, Notify
 from revscript.records import notices
@@ -56,10 +56,10 @@ def _put(context: Context, mission_id: int | None, one: File, tags: tuple[str, .
         "at": context.now,
         "mail_id": context.mail_id,
     }
-    context.tx.execute(insert(folder_item).values(**values))
+    context.tx.execute(insert(folder_item), values)
 
 
-def _free_name(context: Context, here: object, name: str) -> str:
+def _free_name(context: Context, here: ColumnElement[bool], name: str) -> str:
     path = PurePosixPath(name)
     taken = set(context.tx.scalars(select(folder_item.c.name).where(here, folder_item.c.original_name == name)))
     number, free = 1, name

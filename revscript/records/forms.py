@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.jail.effects import FileForm
@@ -63,7 +63,7 @@ def file(context: Context, effect: FileForm) -> str:
     else:
         form_id = row.id
         _add(context, mail, row, effect, mission_id, own=own is not None)
-    context.tx.execute(upsert(form_source).values(mail_id=mail.id, form_id=form_id).on_conflict_do_nothing())
+    context.tx.execute(upsert(form_source).on_conflict_do_nothing(), {"mail_id": mail.id, "form_id": form_id})
     _attach(context, form_id, effect)
     return f"form:{form_id}"
 
@@ -93,7 +93,7 @@ def _make(context: Context, mail: MailFacts, effect: FileForm, mission_id: int |
         "created_at": context.now,
         **_said(effect),
     }
-    form_id = context.insert(insert(message_form).values(**values))
+    form_id = context.insert(message_form, **values)
     _enter(context, form_id, "filed", f"no. {values['register_no']}")
     return form_id
 
@@ -132,11 +132,11 @@ def _as_text(effect: FileForm, said: dict[str, Any]) -> str:
 
 def _attach(context: Context, form_id: int, effect: FileForm) -> None:
     for function in effect.distribution:
-        context.tx.execute(upsert(form_recipient).values(form_id=form_id, function=function).on_conflict_do_nothing())
+        context.tx.execute(upsert(form_recipient).on_conflict_do_nothing(), {"form_id": form_id, "function": function})
     for one in context.files(effect.attachments):
         values = {"form_id": form_id, "blob_id": one.blob_id, "name": one.attachment.name}
         values |= {"type": one.attachment.type, "mail_id": context.mail_id}
-        context.tx.execute(upsert(form_attachment).values(**values).on_conflict_do_nothing())
+        context.tx.execute(upsert(form_attachment).on_conflict_do_nothing(), values)
 
 
 def _plausible(mail: MailFacts) -> datetime | None:
@@ -154,4 +154,4 @@ def _header(mail: MailFacts, name: str) -> str:
 
 def _enter(context: Context, form_id: int, kind: str, text: str) -> None:
     values = {"form_id": form_id, "kind": kind, "text": text, "by": context.by, "at": context.now}
-    context.tx.execute(insert(form_entry).values(**values, mail_id=context.mail_id))
+    context.insert(form_entry, **values, mail_id=context.mail_id)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from revscript.jail.effects import MissionFields, OpenMission, UpsertMission
 from revscript.jail.merge import merge_mission
@@ -92,7 +92,7 @@ def _open(context: Context, number: str, kind: str, fields: MissionFields) -> st
         "as_of": _date(context),
         "opened_at": context.now,
     }
-    mission_id = context.insert(insert(mission).values(**values))
+    mission_id = context.insert(mission, **values)
     _enter(context, mission_id, "opened", fields.keyword or fields.title or number)
     return f"mission:{mission_id}"
 
@@ -115,4 +115,4 @@ def _date(context: Context) -> datetime:
 
 def _enter(context: Context, mission_id: int, kind: str, text: str) -> None:
     values = {"mission_id": mission_id, "kind": kind, "text": text, "by": context.by, "at": context.now}
-    context.tx.execute(insert(mission_entry).values(**values, mail_id=context.mail_id))
+    context.insert(mission_entry, **values, mail_id=context.mail_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from revscript.errors import EffectRefused
 from revscript.jail.effects import Notify
@@ -28,6 +28,6 @@ def notify(context: Context, effect: Notify) -> str:
     }
     known = context.tx.scalar(select(notice.c.id).where(notice.c.key == key))
     if known is None:
-        return f"notice:{context.insert(insert(notice).values(key=key, updates=0, **values))}"
+        return f"notice:{context.insert(notice, key=key, updates=0, **values)}"
     context.tx.execute(update(notice).where(notice.c.id == known).values(updates=notice.c.updates + 1, **values))
     return f"notice:{known}"

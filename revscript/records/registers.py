@@ -14,7 +14,7 @@ def draw(tx: Connection, mission_id: int, book: str) -> int:
     here = (register_head.c.mission_id == mission_id, register_head.c.book == book)
     number = tx.scalar(select(register_head.c.next_no).where(*here))
     if number is None:
-        tx.execute(insert(register_head).values(mission_id=mission_id, book=book, next_no=2))
+        tx.execute(insert(register_head), {"mission_id": mission_id, "book": book, "next_no": 2})
         return 1
     tx.execute(update(register_head).where(*here).values(next_no=number + 1))
     return number

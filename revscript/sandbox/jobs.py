@@ -16,7 +16,7 @@ from revscript.jail.confine import Limits
 from revscript.jail.effects import Effect
 from revscript.jail.plain import to_plain
 from revscript.jail.questions import Question
-from revscript.jail.reading.model import Reading
+from revscript.jail.reading.model import MAX_PARTS, Reading
 from revscript.model import Asked, sha256_hex
 from revscript.sandbox.conversation import Allowance, Conversation, JobEnd
 from revscript.sandbox.zygote import Zygote, ZygoteDied
@@ -25,11 +25,14 @@ READ_WALL = 30_000  # ms for reading or extracting, plus READ_WALL_PER_MIB for e
 READ_WALL_PER_MIB = 1000
 READ_MEMORY = 256  # MiB for reading, plus four times the mail (sandbox.md §11)
 EXTRACT_ROOM = 1 << 16  # bytes of frames beside the attachments themselves
+SMALL_FILES = 256 << 10  # bytes of attachments that come along with the Reading
 MOST_CODES = 200  # scripts whose byte code is kept
 
 _SCRIPT = Allowance((wire.EffectFrame, wire.LogFrame, wire.AskFrame), wire.MAX_SCRIPT_BYTES, wire.MAX_SCRIPT_FRAMES)
 _COMPILE = Allowance((bytes,), wire.MAX_RAW_FRAME)
-_READ = Allowance((wire.ReadingFrame,), 2 * wire.MAX_JSON_FRAME)
+_READ = Allowance(
+    (wire.ReadingFrame, wire.PieceFrame, bytes), wire.MAX_JSON_FRAME + SMALL_FILES + EXTRACT_ROOM, 2 + 2 * MAX_PARTS
+)
 
 Result = TypeVar("Result")
 Take = Callable[[int, Iterator[bytes]], None]
@@ -159,27 +162,37 @@ class Sandbox:
     def _compile(self, source: str) -> _Compiled:
         with self._talk(self._script_limits, _COMPILE) as talk:
             talk.send(to_plain(wire.CompileJob(source=source)))
-            code = None
-            for code in talk.frames():
-                pass
+            sent = list(talk.frames())
             end = talk.finish()
-        return _Compiled(end, code if end.kind == "done" else None)
+        return _Compiled(end, sent[0] if end.kind == "done" and sent else None)
 
     def read(self, mail: Iterable[bytes], size: int, *, headers_only: bool = False) -> Reading:
         """Read a raw mail of `size` bytes; ReaderDied when the reader did not survive it."""
         with memory_file(mail) as file:
-            return _with_second_chance(lambda: self._read(file, size, headers_only))
+            job = wire.ReadJob(headers_only=headers_only)
+            return _with_second_chance(lambda: self._read(file, size, job))[0]
 
-    def _read(self, file: int, size: int, headers_only: bool) -> Reading:
+    def read_with_files(self, mail: Iterable[bytes], size: int) -> tuple[Reading, dict[int, bytes]]:
+        """`read`, and by their index the attachments that fit into `SMALL_FILES` together."""
+        with memory_file(mail) as file:
+            job = wire.ReadJob(files=SMALL_FILES)
+            return _with_second_chance(lambda: self._read(file, size, job))
+
+    def _read(self, file: int, size: int, job: wire.ReadJob) -> tuple[Reading, dict[int, bytes]]:
         reading: Reading | None = None
+        files: dict[int, bytes] = {}
         with self._talk(_reading_limits(size), _READ, file) as talk:
-            talk.send(to_plain(wire.ReadJob(headers_only=headers_only)))
-            for frame in talk.frames():
-                reading = frame.reading
+            talk.send(to_plain(job))
+            frames = talk.frames()
+            first = next(frames, None)
+            if isinstance(first, wire.ReadingFrame):
+                reading = first.reading
+            for index, pieces in _pieces(frames):
+                files[index] = b"".join(pieces)
             end = talk.finish()
         if end.kind != "done" or reading is None:
             raise ReaderDied(end)
-        return reading
+        return reading, files
 
     def extract(self, mail: Iterable[bytes], size: int, indexes: tuple[int, ...], take: Take) -> None:
         """Bring out attachments: `take(index, pieces)` for each of `indexes`; ReaderDied when that fails."""
@@ -214,15 +227,16 @@ def _with_second_chance(job: Callable[[], Result]) -> Result:
 
 
 def _pieces(frames: Iterator[Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """Split `piece, R, R, piece, R …` into (index, its R frames); stray R frames belong to nobody."""
+    """Split `piece, R, R, piece, R …` into (index, its R frames); stray frames belong to nobody."""
     ahead: list[wire.PieceFrame] = []
 
     def raw() -> Iterator[bytes]:
         for frame in frames:
-            if not isinstance(frame, bytes):
+            if isinstance(frame, wire.PieceFrame):
                 ahead.append(frame)
                 return
-            yield frame
+            if isinstance(frame, bytes):
+                yield frame
 
     while True:
         for _ in raw():  # what the caller left unread

@@ -8,12 +8,13 @@ crash in between leaves rows without a head, which `sweep` removes at the next s
 from __future__ import annotations
 
 import hashlib
+import itertools
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from revscript.store.database import Database
 from revscript.store.schema import blob, blob_chunk
@@ -21,6 +22,12 @@ from revscript.store.schema import blob, blob_chunk
 CHUNK = 1 << 20
 SMALL_TAIL = 64 << 10  # a rest up to this size rides in the referring transaction instead of one of its own
 SWEEP_BATCH = 50
+
+# Built once: on the way of every mail, building a statement takes longer than running it.
+_by_content = select(blob.c.id).where(blob.c.sha256 == bindparam("sha256"))
+_chunk = select(blob_chunk.c.data).where(
+    blob_chunk.c.blob_id == bindparam("blob_id"), blob_chunk.c.seq == bindparam("seq")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +65,31 @@ class Blobs:
 
     def _write_chunk(self, blob_id: int, seq: int, data: bytes) -> None:
         with self._database.write() as tx:
-            tx.execute(insert(blob_chunk).values(blob_id=blob_id, seq=seq, data=data))
+            tx.execute(insert(blob_chunk), {"blob_id": blob_id, "seq": seq, "data": data})
 
     def keep(self, tx: Connection, staged: StagedBlob, now: datetime) -> int:
         """Make the staged content a blob, inside the transaction that refers to it → blob id.
 
         The same content is stored once; rows staged for nothing are swept at the next start.
         """
-        known = tx.scalar(select(blob.c.id).where(blob.c.sha256 == staged.sha256))
+        known = tx.scalar(_by_content, {"sha256": staged.sha256})
         if known is not None:
             return known
         if staged.tail:
-            tx.execute(insert(blob_chunk).values(blob_id=staged.blob_id, seq=staged.seq, data=staged.tail))
-        tx.execute(insert(blob).values(id=staged.blob_id, sha256=staged.sha256, size=staged.size, created_at=now))
+            tx.execute(insert(blob_chunk), {"blob_id": staged.blob_id, "seq": staged.seq, "data": staged.tail})
+        head = {"id": staged.blob_id, "sha256": staged.sha256, "size": staged.size, "created_at": now}
+        tx.execute(insert(blob), head)
         return staged.blob_id
 
     def chunks(self, blob_id: int) -> Iterator[bytes]:
         """The content in rows, each read by itself: no transaction stays open between them."""
-        seq = 0
-        while True:
+        for seq in itertools.count():
             with self._database.read() as tx:
-                data = tx.scalar(
-                    select(blob_chunk.c.data).where(blob_chunk.c.blob_id == blob_id, blob_chunk.c.seq == seq)
-                )
-            if data is None:
+                data = tx.scalar(_chunk, {"blob_id": blob_id, "seq": seq})
+            if data is not None:
+                yield data
+            if data is None or len(data) < CHUNK:
                 return
-            yield data
-            seq += 1
 
     def content(self, blob_id: int) -> bytes:
         """The whole content; for small blobs."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, insert, select
+from sqlalchemy import Connection, CursorResult, create_engine, event, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -33,18 +33,24 @@ class Turnstile:
         self._guard = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
         self._taken = False
+        self._inside: int | None = None
 
     def __enter__(self) -> None:
+        me = threading.get_ident()
+        if self._inside == me:
+            raise RuntimeError("a write inside a write would wait for itself for ever")
         with self._guard:
-            if not self._taken:
-                self._taken = True
-                return
-            turn = threading.Lock()
-            turn.acquire()
-            self._waiting.append(turn)
-        turn.acquire()  # released by the one before us, which hands `_taken` over
+            turn = threading.Lock() if self._taken else None
+            self._taken = True
+            if turn:
+                turn.acquire()
+                self._waiting.append(turn)
+        if turn:
+            turn.acquire()  # released by the one before us, which leaves `_taken` to us
+        self._inside = me
 
     def __exit__(self, *_: object) -> None:
+        self._inside = None
         with self._guard:
             if self._waiting:
                 self._waiting.popleft().release()
@@ -102,20 +108,29 @@ class CommitWatch:
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._path = path
+        with _translated(path):
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._seen = self._version()
 
     def _version(self) -> int:
-        return self._connection.execute("PRAGMA data_version").fetchone()[0]
+        with _translated(self._path):
+            return self._connection.execute("PRAGMA data_version").fetchone()[0]
 
     def changed(self) -> bool:
-        """Whether anybody committed since the last call."""
+        """Whether anybody committed since the last call; StoreError when that cannot be read."""
         before, self._seen = self._seen, self._version()
         return before != self._seen
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def inserted(result: CursorResult[Any]) -> int:
+    """The id of the row that an INSERT has made."""
+    key: Any = result.inserted_primary_key
+    return int(key[0])
 
 
 def _set_up(connection: Any, _record: Any) -> None:
@@ -138,8 +153,8 @@ def _begin(connection: Connection) -> None:
 def _translated(path: Path) -> Generator[None]:
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, sqlite3.Error) as error:
         raise StoreError(
-            f"{path}: {error.orig}",
+            f"{path}: {error.orig if isinstance(error, DBAPIError) else error}",
             hint="Check that the disk has room and that the data folder can be written.",
         ) from error

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.model import Method, ServerMail
 from revscript.store.blobs import Blobs, StagedBlob
-from revscript.store.database import Database
+from revscript.store.database import Database, inserted
 from revscript.store.schema import mail, mailbox, task
 
 _QUERY_BATCH = 500  # keys per query; SQLite takes at most 32,766 parameters
@@ -33,7 +34,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of an incoming mail: `new` has tasks now, otherwise it was recognised after a renumbering."""
+    """What became of an incoming mail: `new` has tasks now, else it is known or recognised after a renumbering."""
 
     mail_id: int
     new: bool
@@ -97,14 +98,26 @@ class Intake:
         snapshot_sha256: str,
         now: datetime,
     ) -> list[Receipt]:
-        """Make fetched mails durable, each with one task per method, in one small transaction."""
+        """Make fetched mails durable, each with one task per method, in one small transaction.
+
+        One that is there already (the server listed it twice) stays as it is.
+        """
         with self._database.write() as tx:
             below = tx.execute(select(mailbox.c.compare_below).where(mailbox.c.id == mailbox_id)).scalar_one()
             return [
-                self._recognise(tx, mailbox_id, one, below)
+                self._known(tx, mailbox_id, one.listed)
+                or self._recognise(tx, mailbox_id, one, below)
                 or self._insert(tx, mailbox_id, account, one, methods, snapshot_sha256, now)
                 for one in batch
             ]
+
+    def _known(self, tx: Connection, mailbox_id: int, listed: ServerMail) -> Receipt | None:
+        known = tx.scalar(
+            select(mail.c.id)
+            .where(mail.c.mailbox_id == mailbox_id, mail.c.epoch == listed.epoch, mail.c.server_key == listed.key)
+            .where(mail.c.server_size == listed.size, mail.c.server_date == listed.date)
+        )
+        return None if known is None else Receipt(known, new=False)
 
     def _recognise(self, tx: Connection, mailbox_id: int, incoming: Incoming, below: int) -> Receipt | None:
         listed = incoming.listed
@@ -157,18 +170,16 @@ class Intake:
             "settle": "waiting",
             "possible_duplicate_of": twin,
         }
-        mail_id = tx.execute(insert(mail).values(**row)).inserted_primary_key[0]
-        for method in methods:
-            tx.execute(
-                insert(task).values(
-                    mail_id=mail_id,
-                    account=account,
-                    method=method,
-                    state="waiting",
-                    not_before=now,
-                    reason="",
-                )
-            )
+        mail_id = inserted(tx.execute(insert(mail), row))
+        if methods:
+            one: dict[str, Any] = {
+                "mail_id": mail_id,
+                "account": account,
+                "state": "waiting",
+                "not_before": now,
+                "reason": "",
+            }
+            tx.execute(insert(task), [one | {"method": method} for method in methods])
         return Receipt(mail_id, new=True)
 
     def finished(self, mailbox_id: int, limit: int) -> list[Finished]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, case, func, insert, select, update
@@ -15,7 +15,7 @@ from revscript.jail.plain import to_plain
 from revscript.jail.reading.model import Reading
 from revscript.model import METHODS, Method, Outcome, canonical_json, sha256_hex
 from revscript.store.blobs import Blobs, StagedBlob
-from revscript.store.database import Database
+from revscript.store.database import Database, inserted
 from revscript.store.schema import mail, reading, run, script_text, task
 
 LEASE = timedelta(minutes=10)  # longer than any try; the owner's restart frees its tasks at once
@@ -125,7 +125,7 @@ class Ledger:
                 "message_id": read.message_id,
                 "created_at": now,
             }
-            tx.execute(upsert(reading).values(**values).on_conflict_do_nothing())
+            tx.execute(upsert(reading).on_conflict_do_nothing(), values)
             tx.execute(update(mail).where(mail.c.id == mail_id, mail.c.state == "received").values(state="read"))
 
     def reading(self, mail_id: int) -> Reading:
@@ -232,7 +232,7 @@ class Ledger:
         if record.source is not None:
             script_sha256 = sha256_hex(record.source)
             text = {"sha256": script_sha256, "name": outcome.by.partition(":")[2], "text": record.source}
-            tx.execute(upsert(script_text).values(**text).on_conflict_do_nothing())
+            tx.execute(upsert(script_text).on_conflict_do_nothing(), text)
         values = {
             "task_id": record.task.id,
             "attempt": record.task.attempts,
@@ -249,7 +249,7 @@ class Ledger:
             "conflicts": record.conflicts,
             "finished_at": record.now,
         }
-        return cast("int", tx.execute(insert(run).values(**values)).inserted_primary_key[0])
+        return inserted(tx.execute(insert(run), values))
 
     def finish(self, tx: Connection, finished: Task, exit_word: str, now: datetime) -> bool:
         """The task is done → whether with it the whole mail is."""

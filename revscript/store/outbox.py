@@ -67,7 +67,7 @@ class Outbox:
             "created_at": now,
             "mail_id": mail_id,
         }
-        tx.execute(upsert(act).values(**values).on_conflict_do_nothing())
+        tx.execute(upsert(act).on_conflict_do_nothing(), values)
         return tx.execute(select(act.c.id).where(act.c.key == key)).scalar_one()
 
     def recover(self) -> None:

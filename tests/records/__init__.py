@@ -1,0 +1,1 @@
+"""Commits and records: what becomes of effects."""

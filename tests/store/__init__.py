@@ -1,0 +1,1 @@
+"""The store by itself, on real database files."""

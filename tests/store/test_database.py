@@ -1,0 +1,170 @@
+"""The one door for writing, and what others see."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import insert, select
+
+from revscript.errors import StoreError
+from revscript.host import WATCH_COMMITS, Stores
+from revscript.store.database import CommitWatch, Database, Turnstile
+from revscript.store.schema import meta
+
+ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+from sqlalchemy import insert
+from revscript.store.database import Database
+from revscript.store.schema import meta
+database = Database(Path(sys.argv[1]))
+with database.write() as tx:
+    tx.execute(insert(meta).values(name="command", value="beside the host"))
+database.close()
+"""
+
+
+def put(database: Database, name: str) -> None:
+    with database.write() as tx:
+        tx.execute(insert(meta).values(name=name, value=""))
+
+
+def names(database: Database) -> set[str]:
+    with database.read() as tx:
+        return set(tx.scalars(select(meta.c.name))) - {"instance_id"}
+
+
+def wait_for_queue(turnstile: Turnstile, length: int) -> None:
+    until = time.monotonic() + 10
+    while len(turnstile._waiting) != length:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_writers_pass_in_the_order_of_their_arrival(stores: Stores) -> None:
+    database, turnstile, order = stores.database, stores.database._turnstile, list[int]()
+
+    def write(number: int) -> None:
+        with database.write():
+            order.append(number)
+
+    threads = [threading.Thread(target=write, args=[number]) for number in range(12)]
+    with database.write():
+        for waiting, thread in enumerate(threads, start=1):
+            thread.start()
+            wait_for_queue(turnstile, waiting)
+        assert order == []
+    for thread in threads:
+        thread.join()
+    assert order == list(range(12))
+
+
+def test_a_writer_who_comes_back_at_once_queues_up_behind_the_others() -> None:
+    turnstile, order = Turnstile(), list[str]()
+
+    def patient() -> None:
+        with turnstile:
+            order.append("patient")
+
+    thread = threading.Thread(target=patient)
+    with turnstile:
+        thread.start()
+        wait_for_queue(turnstile, 1)
+    with turnstile:
+        order.append("hungry")
+    thread.join()
+    assert order == ["patient", "hungry"]
+
+
+def test_one_at_a_time() -> None:
+    turnstile, inside, most = Turnstile(), 0, 0
+
+    def pass_through(_: int) -> None:
+        nonlocal inside, most
+        with turnstile:
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0)
+            inside -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(pass_through, range(2000)))
+    assert most == 1
+    assert not turnstile._taken
+    assert not turnstile._waiting
+
+
+def test_a_write_inside_a_write_fails_instead_of_waiting_for_itself(stores: Stores) -> None:
+    with stores.database.write(), pytest.raises(RuntimeError, match="inside a write"):
+        put(stores.database, "inner")
+    put(stores.database, "next")
+    assert names(stores.database) == {"next"}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, GeneratorExit])
+def test_an_exception_rolls_back_and_leaves_the_door_open(stores: Stores, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with stores.database.write() as tx:
+            tx.execute(insert(meta).values(name="half", value=""))
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert names(stores.database) == set()
+    put(stores.database, "next")
+    assert names(stores.database) == {"next"}
+
+
+def test_the_librarys_errors_are_translated_and_rolled_back(stores: Stores) -> None:
+    def twice() -> None:
+        with stores.database.write() as tx:
+            for _ in range(2):
+                tx.execute(insert(meta).values(name="same", value=""))
+
+    with pytest.raises(StoreError, match="UNIQUE"):
+        twice()
+    assert names(stores.database) == set()
+
+
+def test_readers_see_one_committed_state_and_wait_for_nobody(stores: Stores) -> None:
+    with stores.database.read() as reader:
+        assert reader.scalars(select(meta.c.name)).all() == ["instance_id"]
+        with stores.database.write() as tx:
+            tx.execute(insert(meta).values(name="new", value=""))
+            assert names(stores.database) == set()
+        assert reader.scalars(select(meta.c.name)).all() == ["instance_id"]
+    assert names(stores.database) == {"new"}
+
+
+def test_a_commit_of_another_process_is_noticed_within_a_second(stores: Stores) -> None:
+    watch = CommitWatch(stores.database.path)
+    assert not watch.changed()
+    subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, str(stores.database.path)], check=True)
+    assert watch.changed()  # at the host's very next look
+    assert WATCH_COMMITS < 1
+    assert not watch.changed()
+    assert names(stores.database) == {"command"}
+    watch.close()
+
+
+def test_what_was_rolled_back_is_no_news(stores: Stores) -> None:
+    watch = CommitWatch(stores.database.path)
+    with stores.database.engine.connect() as connection, connection.begin() as transaction:
+        connection.execute(insert(meta).values(name="never", value=""))
+        transaction.rollback()
+    assert not watch.changed()
+    put(stores.database, "own")
+    assert watch.changed()
+    watch.close()
+
+
+def test_a_watch_that_cannot_read_any_more_says_so_in_our_words(stores: Stores) -> None:
+    watch = CommitWatch(stores.database.path)
+    watch.close()
+    with pytest.raises(StoreError):
+        watch.changed()
