@@ -1,7 +1,7 @@
 """How fast a full mailbox is drained, as a ratio to the least that any careful program must do.
 
-Baseline: imapclient, one by one: fetch, one fsync'd SQLite commit, mark as seen. revscript: receive, read in the jail, run
-a script that files a form, sends a notice and adds a folder item, commit, settle. Same server, same disk, same run.
+Baseline: imapclient, one by one: fetch, one fsync'd SQLite commit, mark as seen. revscript: receive, read in the jail,
+run a script that files a form, sends a notice and adds a folder item, commit, settle. Same server, disk and run.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from imapclient import SEEN
 
@@ -68,9 +69,9 @@ def baseline(dovecot: Dovecot, count: int, folder: Path) -> float:
     client.select_folder("INBOX")
     started = time.perf_counter()
     for uid in client.search("UNSEEN"):
-        raw = client.fetch([uid], ["BODY.PEEK[]"])[uid][b"BODY[]"]
+        raw: Any = client.fetch([uid], ["BODY.PEEK[]"])[uid][b"BODY[]"]
         store.execute("BEGIN IMMEDIATE")
-        store.execute("INSERT INTO mail VALUES (?, ?)", (uid, raw))
+        store.execute("INSERT INTO mail VALUES (?, ?)", [uid, raw])
         store.execute("COMMIT")
         client.add_flags([uid], [SEEN], silent=True)
     elapsed = time.perf_counter() - started

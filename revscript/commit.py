@@ -7,6 +7,7 @@ already is not applied again.
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -93,7 +94,8 @@ class Commit:
         """Commit an outcome; with `record` it is a task's try, and the task is done with it.
 
         `staged` holds the attachments that the effects name. People and the API give a `key` of their own, under which
-        a repetition is recognised. Raises Conflict, EffectRefused, StoreError; then nothing was written.
+        their repetition is recognised; without one, each wish is a new one. Raises Conflict, EffectRefused, StoreError;
+        then nothing was written.
         """
         check(outcome, mail)
         with self._database.write() as tx:
@@ -101,9 +103,11 @@ class Commit:
             context = Context(tx, outcome.by, now, snapshot, self._blobs, mail, staged or {})
             if record:
                 context.run_id = self._ledger.record_run(tx, record)
-                key = f"mail:{record.task.mail_id}/{outcome.by}"
+                prefix = f"mail:{record.task.mail_id}/{outcome.by}"
+            else:
+                prefix = f"{outcome.by}/{key or secrets.token_hex(8)}"
             generation = record.task.generation if record else 0
-            for effect, effect_key in zip(outcome.effects, _keys(outcome, key, generation), strict=True):
+            for effect, effect_key in zip(outcome.effects, _keys(outcome, prefix, generation), strict=True):
                 context.key = effect_key
                 context.targets.append(self._apply_once(context, effect))
             done = self._ledger.finish(tx, record.task, outcome.exit, now) if record else False

@@ -26,6 +26,7 @@ from revscript.errors import ConfigError, RevscriptError
 from revscript.host import Host, locked
 from revscript.store import views
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 15.0  # s for one mail, and for the end of all
 EXAMPLE = "From: ich@firma.example\\nSubject: Probe\\n\\nEinsatznummer: E 26 004711\\nAlles ruhig."
 
@@ -63,7 +64,7 @@ def _stopped_by_signals(stop: threading.Event) -> Generator[None]:
     def ask(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in STOP_SIGNALS}
     try:
         yield
     finally:

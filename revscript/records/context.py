@@ -87,6 +87,8 @@ class Context:
 
     def files(self, indexes: tuple[int, ...]) -> list[File]:
         """The mail's attachments with these indexes, as blobs."""
+        if not indexes:
+            return []
         mail = self.the_mail()
         return [
             File(mail.reading.attachments[index], self.blobs.keep(self.tx, self.staged[index], self.now))

@@ -61,7 +61,8 @@ def _put(context: Context, mission_id: int | None, one: File, tags: tuple[str, .
 
 def _free_name(context: Context, here: ColumnElement[bool], name: str) -> str:
     path = PurePosixPath(name)
-    taken = set(context.tx.scalars(select(folder_item.c.name).where(here, folder_item.c.original_name == name)))
+    alike = here & folder_item.c.name.startswith(path.stem, autoescape=True)
+    taken = set(context.tx.scalars(select(folder_item.c.name).where(alike)))
     number, free = 1, name
     while free in taken:
         number += 1

@@ -56,15 +56,19 @@ def file(context: Context, effect: FileForm) -> str:
     """Carry out `FileForm`: make the form, or add to the one that is there."""
     mail = context.the_mail()
     own = _by_mail(context.tx, mail.id)
-    row = own or (_by_key(context.tx, effect.key) if effect.key else None)
+    row = (_by_key(context.tx, effect.key) if effect.key else None) or own
     mission_id = context.record_id(effect.mission, "mission")
     if row is None:
         form_id = _make(context, mail, effect, mission_id)
     else:
         form_id = row.id
-        _add(context, mail, row, effect, mission_id, own=own is not None)
+        _add(context, mail, row, effect, mission_id, own=own is not None and own.id == form_id)
+        if own is not None and own.id != form_id:
+            _enter(context, own.id, "linked", f"the script adds this mail to no. {row.register_no}")
     context.tx.execute(upsert(form_source).on_conflict_do_nothing(), {"mail_id": mail.id, "form_id": form_id})
     _attach(context, form_id, effect)
+    if row is None or row.touched_at is None:
+        _distribute(context, form_id, effect)
     return f"form:{form_id}"
 
 
@@ -101,24 +105,25 @@ def _make(context: Context, mail: MailFacts, effect: FileForm, mission_id: int |
 def _add(
     context: Context, mail: MailFacts, row: Row[Any], effect: FileForm, mission_id: int | None, *, own: bool
 ) -> None:
+    here = message_form.c.id == row.id
+    if effect.key and row.external_key is None:  # by it further mails find the form, whatever its state is
+        context.tx.execute(update(message_form).where(here).values(external_key=effect.key))
     said = _said(effect)
     if not own and "text" not in said:
         said["text"] = mail.reading.text
     if row.touched_at is not None:
-        _enter(context, row.id, "linked", _as_text(effect, said))
+        _enter(context, row.id, "linked", _as_text(effect, said, mission_id))
         return
     if row.as_of and mail.date < row.as_of:
-        _enter(context, row.id, "late", _as_text(effect, said))
+        _enter(context, row.id, "late", _as_text(effect, said, mission_id))
         return
-    if not own and "text" in said:  # a further mail on the same form: both texts stay
+    if "text" in said and (not own or _is_shared(context.tx, row.id)):  # the other mails' texts stay
         zone = ZoneInfo(context.settings.time_zone)
         said["text"] = f"{row.text}\n\n— {mail.date.astimezone(zone):%d.%m.%Y %H:%M} —\n{said['text']}"
-    if effect.key and row.external_key is None:
-        said["external_key"] = effect.key
     if mission_id and row.mission_id is None:
         said["mission_id"] = mission_id
     if said:
-        context.tx.execute(update(message_form).where(message_form.c.id == row.id).values(**said, as_of=mail.date))
+        context.tx.execute(update(message_form).where(here).values(**said, as_of=mail.date))
         _enter(context, row.id, "changed", ", ".join(sorted(said)))
 
 
@@ -126,13 +131,26 @@ def _said(effect: FileForm) -> dict[str, Any]:
     return {name: value for name in DIRECT_FIELDS if (value := getattr(effect, name)) is not None}
 
 
-def _as_text(effect: FileForm, said: dict[str, Any]) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in said.items()) or effect.words()
+def _is_shared(tx: Connection, form_id: int) -> bool:
+    mails = select(form_source.c.mail_id).where(form_source.c.form_id == form_id).limit(2)
+    return len(tx.execute(mails).all()) == 2
+
+
+def _as_text(effect: FileForm, said: dict[str, Any], mission_id: int | None) -> str:
+    found = dict(said)
+    if mission_id:
+        found["mission"] = f"mission:{mission_id}"
+    if effect.distribution:
+        found["distribution"] = ", ".join(effect.distribution)
+    return "\n".join(f"{name}: {value}" for name, value in found.items()) or effect.words()
+
+
+def _distribute(context: Context, form_id: int, effect: FileForm) -> None:
+    for function in effect.distribution:
+        context.tx.execute(upsert(form_recipient).on_conflict_do_nothing(), {"form_id": form_id, "function": function})
 
 
 def _attach(context: Context, form_id: int, effect: FileForm) -> None:
-    for function in effect.distribution:
-        context.tx.execute(upsert(form_recipient).on_conflict_do_nothing(), {"form_id": form_id, "function": function})
     for one in context.files(effect.attachments):
         values = {"form_id": form_id, "blob_id": one.blob_id, "name": one.attachment.name}
         values |= {"type": one.attachment.type, "mail_id": context.mail_id}

@@ -83,6 +83,7 @@ class Zygote:
                 socket.send_fds(self._control, [request], [theirs.fileno()])
             except OSError as error:
                 ours.close()
+                self.alive = False  # the listener may not have noticed yet: the next job must not come here again
                 raise ZygoteDied from error
         try:
             return job, ours, self._wait(self._started, job)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, create_engine, event, insert, select
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -65,13 +65,11 @@ class Database:
         self.path = path
         self._turnstile = Turnstile()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.engine = create_engine(
-            f"sqlite:///{path}", poolclass=QueuePool, pool_size=8, max_overflow=64, pool_timeout=BUSY_TIMEOUT
-        )
-        event.listen(self.engine, "connect", _set_up)
-        event.listen(self.engine, "begin", _begin)
+        # One connection writes, always the same: its page cache stays valid. Of the readers the warmest comes first.
+        self._writer = _engine(path, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
+        self.engine = _engine(path, "BEGIN", pool_size=8, max_overflow=64, pool_use_lifo=True)
         with _translated(path):
-            migrate(self.engine)
+            migrate(self._writer)
             self.instance_id = self._instance_id()
 
     def _instance_id(self) -> str:
@@ -85,10 +83,8 @@ class Database:
     @contextmanager
     def write(self) -> Generator[Connection]:
         """A write transaction; committed at the end, rolled back by an exception. Keep it short."""
-        with _translated(self.path), self._turnstile, self.engine.connect() as connection:
-            writer = connection.execution_options(writes=True)
-            with writer.begin():
-                yield writer
+        with _translated(self.path), self._turnstile, self._writer.connect() as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def read(self) -> Generator[Connection]:
@@ -99,6 +95,7 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        self._writer.dispose()
 
 
 class CommitWatch:
@@ -144,9 +141,11 @@ def _set_up(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _engine(path: Path, begin: str, **pool: Any) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool, pool_timeout=BUSY_TIMEOUT, **pool)
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.connect().execution_options(writes=True) as connection:
+    with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, NEWEST)
 

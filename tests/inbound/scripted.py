@@ -11,7 +11,7 @@ import contextlib
 import socket
 import socketserver
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tests.servers import HOST
 
@@ -35,8 +35,8 @@ class ScriptedImap:
 
     host = HOST
 
-    def __init__(self, says: dict[str, Answer] | None = None, greeting: bytes = b"* OK hello\r\n") -> None:
-        self.says: dict[str, Answer] = _DEFAULTS | (says or {})
+    def __init__(self, says: Mapping[str, Answer] | None = None, greeting: bytes = b"* OK hello\r\n") -> None:
+        self.says: dict[str, Answer] = {**_DEFAULTS, **(says or {})}
         self.greeting = greeting
         self.said: list[str] = []
         script = self

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import gc
 import re
+import socket
+import ssl
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from revscript.config import Imap
 from revscript.errors import AuthFailed, Downgrade, SourceError, Unreachable
 from revscript.inbound.imap import ImapSource
 from revscript.inbound.source import Throttled
@@ -53,7 +56,7 @@ def test_starttls(dovecot: Dovecot, mailbox_user: str) -> None:
     dovecot.deliver(mailbox_user, plain_mail(1))
     with FaultProxy(dovecot.host, dovecot.imap) as proxy:
         assert listed(imap(proxy.port, mailbox_user, ca_file=dovecot.ca_pem)) == 1
-        assert not proxy.open_connections or proxy.seen["up"] > 0
+        assert proxy.seen["up"] > 500  # a TLS handshake, and no short words in clear text
 
 
 def test_implicit_tls(dovecot: Dovecot, mailbox_user: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,41 +82,34 @@ def test_an_unknown_authority_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("cert", "words"),
-    [
-        ({"valid_until": dt.timedelta(hours=-1)}, "clock"),
-        ({"hosts": ("anderswo.example",)}, "as the certificate names it"),
-        ({"self_signed": True}, "ca_file"),
-    ],
+    ("kind", "words"), [("expired", "clock"), ("other_host", "as the certificate names it"), ("self_signed", "ca_file")]
 )
 def test_a_bad_certificate_says_what_to_do(
-    ca: CertificateAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cert: dict[str, object], words: str
+    ca: CertificateAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, words: str
 ) -> None:
-    hosts = cert.pop("hosts", ())
-    server_cert = ca.issue(*hosts, **cert)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
-    with serving_tls(server_cert.server_context()) as port:
+    cert = {
+        "expired": ca.issue(valid_until=dt.timedelta(hours=-1)),
+        "other_host": ca.issue("anderswo.example"),
+        "self_signed": ca.issue(self_signed=True),
+    }[kind]
+    with serving_tls(cert.server_context()) as port:
         monkeypatch.setattr(tls, "IMPLICIT_PORTS", {port})
         error = refusal(imap(port, ca_file=ca.write(tmp_path / "ca.pem")))
     assert words in error.hint
+    assert not str(error).endswith("..")
 
 
 @contextmanager
-def serving_tls(context: object) -> Generator[int]:
-    import socket
-    import ssl
-    import threading
+def serving_tls(context: ssl.SSLContext) -> Generator[int]:
+    """A server that does a handshake with one client."""
 
-    assert isinstance(context, ssl.SSLContext)
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            client, _ = listener.accept()
+            with client, context.wrap_socket(client, server_side=True) as wrapped:
+                wrapped.recv(1)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            try:
-                client, _ = listener.accept()
-                with context.wrap_socket(client, server_side=True) as wrapped:
-                    wrapped.recv(1)
-            except OSError:
-                pass
-
         thread = threading.Thread(target=serve)
         thread.start()
         yield listener.getsockname()[1]
@@ -165,7 +161,11 @@ def test_clear_text_is_allowed_to_this_machine_only() -> None:
 
 def off_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rule sees `localhost` as a host somewhere else; everything else is real."""
-    monkeypatch.setattr(tls, "is_this_machine", lambda _host: False)
+
+    def never(_host: str) -> bool:
+        return False
+
+    monkeypatch.setattr(tls, "is_this_machine", never)
 
 
 def test_stripped_starttls_is_never_followed_by_a_password(
@@ -241,7 +241,3 @@ def test_a_folder_that_can_only_be_read() -> None:
         assert '"after": "none"' in refusal(imap(server.port)).hint
         assert listed(imap(server.port, after="none")) == 0
     assert any("EXAMINE" in line for line in server.said)
-
-
-def test_settings_are_the_accounts() -> None:
-    assert isinstance(imap(143, after={"move": "Erledigt"}).settings, Imap)

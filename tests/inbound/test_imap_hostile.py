@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -15,12 +15,14 @@ from revscript.inbound.source import Refused, Vanished
 from revscript.model import ServerMail
 from tests.inbound.mailboxes import MB, imap
 from tests.inbound.scripted import Answer, ScriptedImap, listing
+from tests.servers import HOST
+from tests.servers.fault_proxy import FaultProxy
 
 MAIL = ServerMail("7", "1", 5)
 
 
 @contextmanager
-def scripted(says: dict[str, Answer], timeout: float = 5.0, hard_cap: int = 10 * MB) -> Generator[ImapSession]:
+def scripted(says: Mapping[str, Answer], timeout: float = 5.0, hard_cap: int = 10 * MB) -> Generator[ImapSession]:
     with ScriptedImap(says) as server:
         session = imap(server.port, timeout=timeout, hard_cap=hard_cap).connect()
         try:
@@ -44,7 +46,7 @@ def test_dates_that_are_none(answer: bytes, date: str) -> None:
 
 
 def test_a_uid_that_is_listed_twice_is_one_mail() -> None:
-    with scripted({"SEARCH": b"* SEARCH 1 1\r\n* SEARCH 1\r\n", "FETCH": listing()}) as session:
+    with scripted({"SEARCH": b"* SEARCH 1 1\r\n", "FETCH": listing()}) as session:
         assert len(session.list().mails) == 1
 
 
@@ -135,7 +137,6 @@ def test_a_mail_without_an_end() -> None:
         b"* 1 FETCH (UID 1 BODY[] {300000000}\r\nx",  # more than was asked for
         b'* 1 FETCH (UID 1 BODY[] "x\r\n',
         b"* 1 FETCH (UID x RFC822.SIZE 5)\r\n",
-        b"* 1 FETCH (UID 1 RFC822.SIZE y)\r\n",
         b"* 1 FETCH 7\r\n",
         b"* 1 FETCH ()))\r\n",
         b"nonsense\r\n",
@@ -166,18 +167,13 @@ def test_a_search_of_many_mails_is_one_long_line() -> None:
 
 
 def test_a_server_that_trickles_meets_a_deadline() -> None:
-    with ScriptedImap({}) as server:
-        session = imap(server.port, timeout=0.1).connect()
-
-        def drip(_: str) -> bytes:
-            time.sleep(0.05)
-            return b"* OK [X] "
-
-        server.says["NOOP"] = lambda line: drip(line) + b"%t NO"  # never a line end
+    with ScriptedImap({"SEARCH": b"* OK be patient\r\n" * 500}) as server, FaultProxy(HOST, server.port) as proxy:
+        session = imap(proxy.port, timeout=0.1).connect()
+        proxy.rate("down", 2000)  # always a byte within the time-out
         started = time.monotonic()
         with pytest.raises(Unreachable, match="in time"):
             session.list()
-        assert time.monotonic() - started < 3
+        assert 0.3 < time.monotonic() - started < 2
         session.close()
 
 

@@ -74,8 +74,15 @@ def write_instance(root: Path, settings: dict[str, Any]) -> Instance:
 
 def attachment(name: str, content: bytes) -> Attachment:
     """An attachment as the reader describes it."""
-    kind = {"type": "application/pdf", "declared_type": "application/pdf", "inline": False}
-    return Attachment(name=name, original_name=name, size=len(content), sha256=sha256_hex(content), **kind)
+    return Attachment(
+        name=name,
+        original_name=name,
+        type="application/pdf",
+        declared_type="application/pdf",
+        size=len(content),
+        sha256=sha256_hex(content),
+        inline=False,
+    )
 
 
 def reading(date: datetime | None = NOW, **changes: Any) -> Reading:

@@ -154,11 +154,25 @@ def test_a_touched_form_keeps_its_words(post: Post) -> None:
     post.commit(FileForm(), by=DOCUMENT, mail=mail)
     touch(post)
     before = the_form(post)
-    post.commit(FileForm(subject="BMA", priority="flash", attachments=(0,)), mail=mail)
+    said = FileForm(subject="BMA", priority="flash", distribution=("S2",), mission="effect:0", attachments=(0,))
+    post.commit(MISSION, said, mail=mail)
     assert the_form(post) == before
     linked = post.rows(form_entry)[-1]
-    assert (linked.kind, linked.text, linked.by) == ("linked", "subject: BMA\npriority: flash", SCRIPT)
+    assert (linked.kind, linked.by) == ("linked", SCRIPT)
+    assert linked.text == "subject: BMA\npriority: flash\nmission: mission:1\ndistribution: S2"
+    assert post.rows(form_recipient) == []
     assert [row.name for row in post.rows(form_attachment)] == ["fax.pdf"]  # the file is not lost
+
+
+def test_a_touched_form_is_still_found_by_the_key_that_it_gets(post: Post) -> None:
+    mail = post.mail()
+    post.commit(FileForm(), by=DOCUMENT, mail=mail)
+    touch(post)
+    post.commit(FileForm(key="990007"), mail=mail)
+    post.commit(FileForm(key="990007", text="zweite"), mail=post.mail(NOW + MINUTE))
+    assert the_form(post).text == "Einsatznummer 990007\n"
+    assert entries(post) == ["filed", "linked", "linked"]
+    assert post.rows(form_entry)[-1].text == "text: zweite"
 
 
 def test_a_script_can_see_that_a_form_was_touched(post: Post) -> None:

@@ -1,0 +1,1 @@
+"""The wall, with real confined processes: jobs, limits, deaths, and children that lie."""
