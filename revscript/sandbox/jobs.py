@@ -239,8 +239,9 @@ def _pieces(frames: Iterator[Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
                 yield frame
 
     while True:
-        for _ in raw():  # what the caller left unread
-            pass
+        if not ahead:
+            for _ in raw():  # what the caller left unread
+                pass
         if not ahead:
             return
         yield ahead.pop().index, raw()

@@ -69,7 +69,7 @@ def test_a_run_brings_effects_questions_and_a_log(sandbox: Sandbox) -> None:
         asked.append(question)
         return [] if isinstance(question, RunningMissions) else None
 
-    finished = run(sandbox, "mail.label('Feuer')\nprint('läuft', missions.running)\nmissions['990007']", answer)
+    finished = run(sandbox, "mail.label('Feuer')\nprint('läuft', missions.running())\nmissions.find('990007')", answer)
     assert finished.end.kind == "done"
     assert finished.effects == [LabelMail(text="Feuer")]
     assert finished.log == ["läuft []"]
@@ -99,7 +99,7 @@ def test_an_answer_that_cannot_be_given_ends_the_run(sandbox: Sandbox) -> None:
         raise OSError("the store is gone")
 
     with pytest.raises(OSError, match="the store is gone"):
-        run(sandbox, "missions.running", answer)
+        run(sandbox, "missions.running()", answer)
     assert run(sandbox, "notify('x')").effects == [Notify(audience="all", text="x")]
 
 
