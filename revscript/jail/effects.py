@@ -1,7 +1,8 @@
 """Everything that a method, a script or a person can want: the effects, each with its limits.
 
 An effect is a wish. It travels as JSON with its name under `effect`, is checked by the host (pydantic, strict) and
-carried out by `revscript.commit`, once. `words()` is the dry run: the effect as a sentence.
+carried out by `revscript.commit`, once. `words()` is the dry run: the effect as one line for people. What becomes of it
+(a number, a late mail's lowered alarm) is told by the records.
 
 A record is named by a reference (see `limits.Ref`): `effect:N` is the record that effect number N of the same run
 makes, counted from 0. Attachments are named by their index in the Reading. `None` means: not said.
@@ -67,10 +68,10 @@ class FileForm(Strict):
     attachments: Indexes = ()
 
     def words(self) -> str:
-        subject = "the mail's subject" if self.subject is None else repr(self.subject)
-        extra = f", {self.priority}" if self.priority else ""
-        files = f", {len(self.attachments)} attachments" if self.attachments else ""
-        return f"message form {subject}{extra}{files}"
+        subject = "with the mail's subject" if self.subject is None else repr(self.subject)
+        mission = f"for {_mission(self.mission)}" if self.mission else ""
+        parts = (f"message form {subject}", self.priority, _counted(len(self.attachments)), mission)
+        return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class UpsertMission(Strict):
 
     def words(self) -> str:
         what = " ".join(part for part in (self.fields.keyword, self.fields.address or self.fields.title) if part)
-        return f"mission {self.number}: {what}".rstrip(": ")
+        return f"{_kind(self.kind)} {self.number}: {what}".rstrip(": ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,7 @@ class OpenMission(Strict):
     fields: MissionFields
 
     def words(self) -> str:
-        return f"new mission {self.fields.title!r}"
+        return f"new {_kind(self.kind)} {self.fields.title or self.fields.keyword or ''!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +123,8 @@ class AddToFolder(Strict):
     tags: Annotated[tuple[Annotated[str, Line(50, min=1)], ...], Items(20)] = ()
 
     def words(self) -> str:
-        where = "the running mission's folder" if self.mission is None else f"the folder of {self.mission}"
-        return f"{len(self.attachments)} attachments into {where}"
+        where = "the running mission's folder" if self.mission is None else f"the folder of {_mission(self.mission)}"
+        return f"{_counted(len(self.attachments)) or 'nothing'} into {where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ class Notify(Strict):
 
     def words(self) -> str:
         whom = self.audience if not self.name else f"{self.audience} {self.name}"
-        return f"notice ({self.level}) to {whom}: {self.text}"
+        return f"notice ({self.level}) to {whom}: {' '.join(self.text.split())}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,8 @@ class SendMail(Strict):
     key: Key | None = None
 
     def words(self) -> str:
-        return f"mail to {', '.join(self.to)}: {self.subject!r}"
+        files = _counted(len(self.attachments) + len(self.files))
+        return f"mail to {', '.join((*self.to, *self.cc))}: {self.subject!r}" + (f", {files}" if files else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,3 +191,16 @@ Effect = (
 def attachment_indexes(effect: Effect) -> tuple[int, ...]:
     """Indexes of the mail's attachments that the effect needs as files."""
     return getattr(effect, "attachments", ())
+
+
+def _counted(attachments: int) -> str:
+    return f"{attachments} attachment{'' if attachments == 1 else 's'}" if attachments else ""
+
+
+def _kind(kind: MissionKind) -> str:
+    return "mission" if kind == "real" else f"{kind.replace('_', ' ')} mission"
+
+
+def _mission(ref: str) -> str:
+    word, _, number = ref.partition(":")
+    return "the mission above" if word == "effect" else f"mission no. {number}"

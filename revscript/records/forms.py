@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.jail.effects import FileForm
@@ -23,6 +23,13 @@ from revscript.store.schema import form_attachment, form_entry, form_recipient, 
 OLDEST_PLAUSIBLE = timedelta(hours=24)  # design §10: time of origin
 MOST_AHEAD = timedelta(minutes=10)
 DIRECT_FIELDS = ("subject", "text", "priority", "sender_unit", "addressee")
+
+_form_by_key = select(message_form).where(message_form.c.external_key == bindparam("key"))
+_form_by_mail = (
+    select(message_form)
+    .join(form_source, form_source.c.form_id == message_form.c.id)
+    .where(form_source.c.mail_id == bindparam("mail_id"))
+)
 
 
 def find(tx: Connection, question: FindForm, mail_id: int | None) -> Any:
@@ -44,12 +51,11 @@ def find(tx: Connection, question: FindForm, mail_id: int | None) -> Any:
 
 
 def _by_key(tx: Connection, key: str) -> Row[Any] | None:
-    return tx.execute(select(message_form).where(message_form.c.external_key == key)).one_or_none()
+    return tx.execute(_form_by_key, {"key": key}).one_or_none()
 
 
 def _by_mail(tx: Connection, mail_id: int | None) -> Row[Any] | None:
-    query = select(message_form).join(form_source, form_source.c.form_id == message_form.c.id)
-    return tx.execute(query.where(form_source.c.mail_id == mail_id)).one_or_none()
+    return tx.execute(_form_by_mail, {"mail_id": mail_id}).one_or_none()
 
 
 def file(context: Context, effect: FileForm) -> str:

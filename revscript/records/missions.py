@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from revscript.jail.effects import MissionFields, OpenMission, UpsertMission
 from revscript.jail.merge import merge_mission
@@ -16,16 +16,19 @@ from revscript.records import registers
 from revscript.records.context import Context
 from revscript.store.schema import mission, mission_entry
 
+_running = select(mission).where(mission.c.state == "running").order_by(mission.c.id)
+_by_number = select(mission).where(mission.c.number == bindparam("number"))
+
 
 def find(tx: Connection, question: FindMission, mail_id: int | None) -> Any:
     """Answer `FindMission`."""
-    row = tx.execute(select(mission).where(mission.c.number == question.number)).one_or_none()
+    row = tx.execute(_by_number, {"number": question.number}).one_or_none()
     return None if row is None else to_plain(_answer(row))
 
 
 def running(tx: Connection, question: RunningMissions, mail_id: int | None) -> Any:
     """Answer `RunningMissions`."""
-    rows = tx.execute(select(mission).where(mission.c.state == "running").order_by(mission.c.id))
+    rows = tx.execute(_running)
     return [to_plain(_answer(row)) for row in rows]
 
 
@@ -55,7 +58,7 @@ def _fields(row: Row[Any]) -> MissionFields:
 
 def upsert(context: Context, effect: UpsertMission) -> str:
     """Carry out `UpsertMission`: a mail that is older than the newest change only fills what is empty."""
-    row = context.tx.execute(select(mission).where(mission.c.number == effect.number)).one_or_none()
+    row = context.tx.execute(_by_number, {"number": effect.number}).one_or_none()
     if row is None:
         return _open(context, effect.number, effect.kind, effect.fields)
     date = _date(context)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from revscript.errors import EffectRefused
 from revscript.jail.effects import Notify
 from revscript.records.context import Context
 from revscript.store.schema import notice
+
+_by_key = select(notice.c.id).where(notice.c.key == bindparam("key"))
 
 
 def notify(context: Context, effect: Notify) -> str:
@@ -26,7 +28,7 @@ def notify(context: Context, effect: Notify) -> str:
         "mail_id": context.mail_id,
         "at": context.now,
     }
-    known = context.tx.scalar(select(notice.c.id).where(notice.c.key == key))
+    known = context.tx.scalar(_by_key, {"key": key})
     if known is None:
         return f"notice:{context.insert(notice, key=key, updates=0, **values)}"
     context.tx.execute(update(notice).where(notice.c.id == known).values(updates=notice.c.updates + 1, **values))

@@ -144,7 +144,11 @@ def _set_up(connection: Any, _record: Any) -> None:
 def _engine(path: Path, begin: str, **pool: Any) -> Engine:
     engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool, pool_timeout=BUSY_TIMEOUT, **pool)
     event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+
+    def say(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "begin", say)
     return engine
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.jail.plain import to_plain
@@ -23,6 +23,38 @@ MOST_INTERRUPTIONS = 5  # host deaths during tries of one task, before a person 
 
 _reading: TypeAdapter[Reading] = TypeAdapter(Reading)
 _method_order = case({method: place for place, method in enumerate(METHODS)}, value=task.c.method)
+
+# Built once: on the way of every mail, building a statement takes longer than running it.
+_mail = select(
+    mail.c.id, mail.c.account, mail.c.state, mail.c.blob_id, mail.c.size, mail.c.cut, mail.c.received_at
+).where(mail.c.id == bindparam("mail_id"))
+_reading_blob = select(reading.c.blob_id).where(reading.c.mail_id == bindparam("mail_id"))
+_mail_was_read = update(mail).where(mail.c.id == bindparam("mail_id"), mail.c.state == "received").values(state="read")
+_mail_is_done = update(mail).where(mail.c.id == bindparam("mail_id")).values(state="done")
+_due_tasks = (
+    select(task.c.id)
+    .where(task.c.mail_id == bindparam("mail_id"), task.c.state == "waiting", task.c.not_before <= bindparam("now"))
+    .order_by(_method_order)
+)
+_open_task = (
+    select(task.c.id).where(task.c.mail_id == bindparam("mail_id"), task.c.state.not_in(("done", "discarded"))).limit(1)
+)
+_claim = (
+    update(task)
+    .where(task.c.id == bindparam("task_id"), task.c.state == "waiting")
+    .values(
+        state="running",
+        attempts=task.c.attempts + 1,
+        owner=bindparam("by"),
+        lease_until=bindparam("until"),
+    )
+    .returning(task.c.id, task.c.mail_id, task.c.account, task.c.method, task.c.attempts, task.c.generation)
+)
+_finish = (
+    update(task)
+    .where(task.c.id == bindparam("task_id"))
+    .values(state="done", exit=bindparam("word"), reason="", finished_at=bindparam("now"), owner=None, lease_until=None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +135,8 @@ class Ledger:
 
     def mail(self, mail_id: int) -> Mail:
         """A mail's row."""
-        columns = (mail.c.id, mail.c.account, mail.c.state, mail.c.blob_id, mail.c.size, mail.c.cut)
         with self._database.read() as tx:
-            row = tx.execute(select(*columns, mail.c.received_at).where(mail.c.id == mail_id)).one()
-        return Mail(*row)
+            return Mail(*tx.execute(_mail, {"mail_id": mail_id}).one())
 
     # ------------------------------------------------------------ reading
 
@@ -126,12 +156,12 @@ class Ledger:
                 "created_at": now,
             }
             tx.execute(upsert(reading).on_conflict_do_nothing(), values)
-            tx.execute(update(mail).where(mail.c.id == mail_id, mail.c.state == "received").values(state="read"))
+            tx.execute(_mail_was_read, {"mail_id": mail_id})
 
     def reading(self, mail_id: int) -> Reading:
         """The stored Reading."""
         with self._database.read() as tx:
-            blob_id = tx.execute(select(reading.c.blob_id).where(reading.c.mail_id == mail_id)).scalar_one()
+            blob_id = tx.execute(_reading_blob, {"mail_id": mail_id}).scalar_one()
         return _reading.validate_json(self._blobs.content(blob_id), strict=True)
 
     def raw(self, of: Mail) -> StagedBlob | Any:
@@ -164,35 +194,14 @@ class Ledger:
 
     def due_tasks(self, mail_id: int, now: datetime) -> list[int]:
         """A mail's tasks that may run now, the script first."""
-        query = (
-            select(task.c.id)
-            .where(task.c.mail_id == mail_id, task.c.state == "waiting", task.c.not_before <= now)
-            .order_by(_method_order)
-        )
         with self._database.read() as tx:
-            return list(tx.scalars(query))
+            return list(tx.scalars(_due_tasks, {"mail_id": mail_id, "now": now}))
 
     def claim(self, task_id: int, now: datetime) -> Task | None:
         """Begin a try: it is counted before it starts. None when somebody else was faster."""
         with self._database.write() as tx:
-            claimed = tx.execute(
-                update(task)
-                .where(task.c.id == task_id, task.c.state == "waiting")
-                .values(
-                    state="running",
-                    attempts=task.c.attempts + 1,
-                    owner=self._database.instance_id,
-                    lease_until=now + LEASE,
-                )
-                .returning(
-                    task.c.id,
-                    task.c.mail_id,
-                    task.c.account,
-                    task.c.method,
-                    task.c.attempts,
-                    task.c.generation,
-                )
-            ).one_or_none()
+            ours = {"task_id": task_id, "by": self._database.instance_id, "until": now + LEASE}
+            claimed = tx.execute(_claim, ours).one_or_none()
         return Task(*claimed) if claimed else None
 
     def uncount(self, claimed: Task, not_before: datetime) -> None:
@@ -253,20 +262,15 @@ class Ledger:
 
     def finish(self, tx: Connection, finished: Task, exit_word: str, now: datetime) -> bool:
         """The task is done → whether with it the whole mail is."""
-        tx.execute(
-            update(task)
-            .where(task.c.id == finished.id)
-            .values(state="done", exit=exit_word, reason="", finished_at=now, owner=None, lease_until=None)
-        )
+        tx.execute(_finish, {"task_id": finished.id, "word": exit_word, "now": now})
         return finish_mail(tx, finished.mail_id)
 
 
 def finish_mail(tx: Connection, mail_id: int) -> bool:
     """Mark a mail `done` when all its tasks are done or discarded → whether they are."""
-    open_tasks = select(task.c.id).where(task.c.mail_id == mail_id, task.c.state.not_in(("done", "discarded")))
-    if tx.execute(open_tasks.limit(1)).first():
+    if tx.execute(_open_task, {"mail_id": mail_id}).first():
         return False
-    tx.execute(update(mail).where(mail.c.id == mail_id).values(state="done"))
+    tx.execute(_mail_is_done, {"mail_id": mail_id})
     return True
 
 

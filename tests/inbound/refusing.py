@@ -13,6 +13,8 @@ from revscript.store.database import Database
 def refusing(database: Database, table: str, change: str = "INSERT") -> Generator[None]:
     """Within the block each change of the table fails, as on a full disk."""
     with closing(sqlite3.connect(database.path, timeout=10, isolation_level=None)) as other:
-        other.execute(f"CREATE TRIGGER full BEFORE {change} ON {table} BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        other.execute(
+            f"CREATE TRIGGER on_{change} BEFORE {change} ON {table} BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
         yield
-        other.execute("DROP TRIGGER full")
+        other.execute(f"DROP TRIGGER on_{change}")

@@ -45,7 +45,7 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def status(child: dict[str, str], name: str) -> str:
-    found = re.search(rf"^{name}:\s*(.*)$", child["status"], re.MULTILINE)
+    found = re.search(rf"^{name}:[ \t]*(.*)$", child["status"], re.MULTILINE)
     assert found is not None
     return found[1]
 

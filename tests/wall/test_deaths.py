@@ -127,10 +127,10 @@ def test_nothing_is_left_of_200_runs(own: Sandbox) -> None:
     """No descriptor, no zombie, no bookkeeping; of good ones, failed ones, killed ones and dropped ones."""
 
     def drop(_: Any) -> Any:
-        raise OSError
+        raise OSError("the store is gone")
 
     def dropped() -> None:
-        with pytest.raises(OSError, match=""):
+        with pytest.raises(OSError, match="store"):
             run(own, ASK, drop)
 
     def a_round(number: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from revscript.jail.effects import LabelMail, Notify
+from revscript.jail.effects import LabelMail
 from revscript.jail.questions import FindMission, RunningMissions
 from revscript.sandbox import ReaderDied, Sandbox
 from revscript.sandbox.jobs import memory_file
@@ -17,7 +19,7 @@ from tests.wall.kit import MAIL, run
 
 def test_reading_a_mail(sandbox: Sandbox) -> None:
     reading = sandbox.read([MAIL[:100], MAIL[100:]], len(MAIL))
-    assert (reading.subject, reading.text) == ("B 3", "Einsatznummer 990007\n")
+    assert (reading.subject, reading.text) == ("B 3", "Einsatznummer 990007")
     assert [(one.name, one.type, one.size) for one in reading.attachments] == [
         ("fax.pdf", "application/pdf", 9),
         ("lage.txt", "text/plain", 4),
@@ -42,6 +44,12 @@ def test_extracting_attachments(sandbox: Sandbox) -> None:
 
     sandbox.extract([MAIL], len(MAIL), (1, 0), take)
     assert found == {0: b"%PDF-1.4\n", 1: b"zwei"}
+
+
+def test_small_attachments_come_along_with_the_reading(sandbox: Sandbox) -> None:
+    reading, files = sandbox.read_with_files([MAIL], len(MAIL))
+    assert reading == sandbox.read([MAIL], len(MAIL))
+    assert files == {0: b"%PDF-1.4\n", 1: b"zwei"}
 
 
 def test_pieces_that_nobody_takes_are_skipped(sandbox: Sandbox) -> None:
@@ -100,14 +108,11 @@ def test_an_answer_that_cannot_be_given_ends_the_run(sandbox: Sandbox) -> None:
 
     with pytest.raises(OSError, match="the store is gone"):
         run(sandbox, "missions.running()", answer)
-    assert run(sandbox, "notify('x')").effects == [Notify(audience="all", text="x")]
+    assert run(sandbox, "mail.label('x')").effects == [LabelMail(text="x")]
 
 
 def test_a_mails_memory_is_sealed() -> None:
     """Host and child share it: nobody can change it under the other's eyes, not even we."""
-    import mmap
-    import os
-
     with memory_file([b"ab", b"cd"]) as descriptor:
         assert os.pread(descriptor, 10, 0) == b"abcd"
         for change in (

@@ -1,4 +1,4 @@
-"""Scripts that do not end, or want too much: each is ended, with its own line where there is one, and nothing counts."""
+"""Scripts that do not end, or want too much: each is ended, with its own line, and nothing counts."""
 
 from __future__ import annotations
 
@@ -111,7 +111,10 @@ def test_a_script_may_live_with_less(tight: Sandbox) -> None:
     [
         ("for i in range({n}):\n    mail.label(str(i))", "cap"),
         ("for i in range({n}):\n    missions.find(str(i))", "cap"),
-        ("for i in range({n} // 2):\n    missions.find(str(i))\n    notify('x')\nif {n} % 2:\n    notify('x')", "cap"),
+        (
+            "for i in range({n} // 2):\n    missions.find(str(i))\n    mail.label('x')\nif {n} % 2:\n    mail.label('x')",
+            "cap",
+        ),
         ("for i in range({n}):\n    try:\n        mail.label(str(i))\n    except:\n        pass", "cap"),
     ],
 )
@@ -153,7 +156,6 @@ def test_the_log_is_capped_and_the_script_goes_on(sandbox: Sandbox) -> None:
         ("raise ValueError('ü' * 100000)", "ValueError", 2),
         ("x = y", "NameError", 2),
         ("mail.label('')", "ValueError", 2),
-        ("mail.label('half \\ud83d')", "ValueError", 2),
         ("x = []\nfor i in range(100000):\n    x = [x]\nx == x[:]\nstr(x)", "RecursionError", 6),
     ],
 )

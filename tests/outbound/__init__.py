@@ -1,0 +1,1 @@
+"""Sending, against a real SMTP server that answers as the test says."""
