@@ -174,7 +174,10 @@ class Trying:
         """Make blobs of the attachments that the effects name, before the commit's transaction opens."""
 
         def take(index: int, pieces: Iterable[bytes]) -> None:
-            case.staged[index] = self._blobs.stage(pieces)
+            staged = self._blobs.stage(pieces)
+            if staged.sha256 != case.reading.attachments[index].sha256:
+                raise EffectRefused(f"Attachment {index} came out of the jail different from what was read.")
+            case.staged[index] = staged
 
         wanted = {index for effect in outcome.effects for index in attachment_indexes(effect)}
         for index in wanted & case.files.keys() - case.staged.keys():

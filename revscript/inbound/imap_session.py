@@ -139,8 +139,9 @@ class ImapSession:
         ours = [one for one in settlements if one.listed.epoch == self._epoch]
         for what in sorted({one.what for one in ours}):
             asked = [one for one in ours if one.what == what]
-            with self._command(), _refusal_is_ours(self._client, what):
-                self._tell(what, [int(one.listed.key) for one in asked])
+            if what != "none":
+                with self._command(), _refusal_is_ours(self._client, what):
+                    self._tell(what, [int(one.listed.key) for one in asked])
             self._settled += asked
 
     def _tell(self, what: str, uids: list[int]) -> None:

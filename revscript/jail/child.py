@@ -228,11 +228,11 @@ def _open(mail: mmap.mmap | None) -> BinaryIO:
 def _read(job: dict[str, Any], mail: mmap.mmap | None) -> None:
     source = _open(mail)
     if job["headers_only"]:
-        reading, files = read.read_head(source), []
+        reading, files = read.read_head(source), {}
     else:
         reading, files = read.read_with_files(source, len(mail or b""), job["files"])
     _channel.send({"t": "reading", "reading": to_plain(reading)})
-    for index, content in files:
+    for index, content in files.items():
         _send_file(index, [content])
 
 

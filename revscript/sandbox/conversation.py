@@ -84,18 +84,24 @@ class Conversation:
                 socket.send_fds(self._channel, [b"m"], [mail])
 
     def send(self, message: dict[str, Any], raw: bytes | None = None) -> None:
-        """Give the job (with the raw frame that belongs to it), or an answer."""
-        self._channel.settimeout(SEND_TIMEOUT)
+        """Give the job (with the raw frame that belongs to it), or an answer; one that does not take it is killed."""
+        self._channel.settimeout(min(SEND_TIMEOUT, max(self._deadline - time.monotonic(), 0.01)))
         packed = wire.pack_json(message)
         if raw is not None:
             packed += wire.head(wire.RAW_FRAME, raw) + raw
-        with contextlib.suppress(OSError):  # dead or deaf: the next frame, or its absence, tells
+        try:
             self._channel.sendall(packed)
+        except TimeoutError:
+            self._kill("time", "the time limit was reached while the child took nothing from the host")
+        except OSError:
+            pass  # dead: its exit status tells
 
     def frames(self) -> Iterator[Any]:
         """Frames as objects of `jail.wire`, R frames as bytes, up to the end, which is not among them."""
         try:
             while self._end is None:
+                if self._killed:
+                    return
                 frame = self._frame()
                 if isinstance(frame, wire.EndFrame):
                     self._end = frame
@@ -175,8 +181,8 @@ def _parse(body: bytes) -> Any:
         return _child_frame.validate_json(body, strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise _Bad(f"{place}: {first['msg']}"[:500]) from None
+        text = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise _Bad(ascii(text)[1:-1][:500]) from None  # names of keys are the child's words
     except RecursionError:
         raise _Bad("data nested too deeply") from None
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from revscript.errors import JailBroken
@@ -17,13 +18,14 @@ from revscript.jail.effects import Effect
 from revscript.jail.plain import to_plain
 from revscript.jail.questions import Question
 from revscript.jail.reading.model import MAX_PARTS, Reading
-from revscript.model import Asked, sha256_hex
+from revscript.model import Asked, Trouble, sha256_hex
 from revscript.sandbox.conversation import Allowance, Conversation, JobEnd
 from revscript.sandbox.zygote import Zygote, ZygoteDied
 
 READ_WALL = 30_000  # ms for reading or extracting, plus READ_WALL_PER_MIB for each MiB of the mail
 READ_WALL_PER_MIB = 1000
 READ_MEMORY = 256  # MiB for reading, plus four times the mail (sandbox.md §11)
+SOME_DATE = "2000-01-01T00:00:00+00:00"  # a good one, in the place of none
 EXTRACT_ROOM = 1 << 16  # bytes of frames beside the attachments themselves
 SMALL_FILES = 256 << 10  # bytes of attachments that come along with the Reading
 MOST_CODES = 200  # scripts whose byte code is kept
@@ -192,6 +194,8 @@ class Sandbox:
             end = talk.finish()
         if end.kind != "done" or reading is None:
             raise ReaderDied(end)
+        if flaw := _flaw(reading):
+            raise ReaderDied(JobEnd("protocol", trouble=Trouble("protocol", flaw), cpu_ms=end.cpu_ms))
         return reading, files
 
     def extract(self, mail: Iterable[bytes], size: int, indexes: tuple[int, ...], take: Take) -> None:
@@ -212,6 +216,18 @@ class Sandbox:
             end = talk.finish()
         if end.kind != "done" or missing:
             raise ReaderDied(end)
+
+
+def _flaw(reading: Reading) -> str:
+    """What is wrong with a Reading that keeps its limits, and would trip up whoever works with it."""
+    if any(len(field) != 2 for field in reading.headers):
+        return "a header field that is not name and value"
+    try:
+        date = datetime.fromisoformat(reading.date or SOME_DATE)
+        compared = date.astimezone(UTC) if date.tzinfo else None
+    except (ValueError, OverflowError):
+        compared = None
+    return "" if compared else "a date that is no ISO 8601 with offset"
 
 
 def _with_second_chance(job: Callable[[], Result]) -> Result:

@@ -100,7 +100,7 @@ def test_45_mb_hold_nobody_up(stores: Stores) -> None:
     """No transaction holds more than one row; everybody else gets in between."""
     held: list[int] = []
 
-    @event.listens_for(stores.database.engine, "before_cursor_execute")
+    @event.listens_for(stores.database._writer, "before_cursor_execute")
     def _watch(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("BEGIN"):
             held.append(0)

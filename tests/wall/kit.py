@@ -41,6 +41,10 @@ def nothing(_: Any) -> None:
     """Answer every question with: there is none."""
 
 
+def take_nothing(_index: int, _pieces: object) -> None:
+    """Leave what was extracted where it is."""
+
+
 def run(sandbox: Sandbox, body: str, answer: Callable[[Any], Any] = nothing, **context: Any) -> ScriptRun:
     """Run the body of an `onEMail`; its first line is line 2."""
     source = "def onEMail(mail):\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), "    ") + "\n"

@@ -14,7 +14,7 @@ import pytest
 from revscript.errors import JailBroken
 from revscript.jail.effects import LabelMail
 from revscript.sandbox import ReaderDied, Sandbox
-from tests.wall.kit import MAIL, children, descriptors, run, wait_until
+from tests.wall.kit import MAIL, children, descriptors, run, take_nothing, wait_until
 
 ASK = "missions.running()\nmail.label('x')"
 
@@ -137,7 +137,7 @@ def test_nothing_is_left_of_200_runs(own: Sandbox) -> None:
         run(own, "mail.label('x')")
         run(own, "1 / 0" if number % 2 else "x = 'x' * (1 << 40)")
         own.read([MAIL], len(MAIL))
-        own.extract([MAIL], len(MAIL), (0, 1), lambda *_: None)
+        own.extract([MAIL], len(MAIL), (0, 1), take_nothing)
 
     a_round(0)
     a_round(1)

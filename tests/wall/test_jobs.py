@@ -14,7 +14,7 @@ from revscript.jail.effects import LabelMail
 from revscript.jail.questions import FindMission, RunningMissions
 from revscript.sandbox import ReaderDied, Sandbox
 from revscript.sandbox.jobs import memory_file
-from tests.wall.kit import MAIL, run
+from tests.wall.kit import MAIL, run, take_nothing
 
 
 def test_reading_a_mail(sandbox: Sandbox) -> None:
@@ -60,7 +60,7 @@ def test_pieces_that_nobody_takes_are_skipped(sandbox: Sandbox) -> None:
 
 def test_an_attachment_that_is_not_there(sandbox: Sandbox) -> None:
     with pytest.raises(ReaderDied):
-        sandbox.extract([MAIL], len(MAIL), (0, 7), lambda *_: None)
+        sandbox.extract([MAIL], len(MAIL), (0, 7), take_nothing)
 
 
 def test_checking_a_script(sandbox: Sandbox) -> None:

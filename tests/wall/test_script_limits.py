@@ -112,7 +112,7 @@ def test_a_script_may_live_with_less(tight: Sandbox) -> None:
         ("for i in range({n}):\n    mail.label(str(i))", "cap"),
         ("for i in range({n}):\n    missions.find(str(i))", "cap"),
         (
-            "for i in range({n} // 2):\n    missions.find(str(i))\n    mail.label('x')\nif {n} % 2:\n    mail.label('x')",
+            "for i in range({n}):\n    if i % 2:\n        missions.find(str(i))\n    else:\n        mail.label('x')",
             "cap",
         ),
         ("for i in range({n}):\n    try:\n        mail.label(str(i))\n    except:\n        pass", "cap"),

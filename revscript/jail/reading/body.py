@@ -45,14 +45,35 @@ def bodies(chosen: Structure, defects: Defects) -> tuple[str, str]:
     return _cut(text, "text", defects), page
 
 
-def attachments(chosen: Structure, page: str, defects: Defects) -> tuple[Attachment, ...]:
-    """The files of a mail; each part's content is forgotten as soon as it is measured."""
+class SmallFiles:
+    """Keeps whole files, by their index, as long as they fit into `room` bytes together."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.found: dict[int, bytes] = {}
+
+    def passing(self, index: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same pieces; when all have passed and it fits, the file is kept."""
+        kept, size = bytearray(), 0
+        for piece in pieces:
+            size += len(piece)
+            if size <= self.room:
+                kept += piece
+            yield piece
+        if size <= self.room:
+            self.room -= size
+            self.found[index] = bytes(kept)
+
+
+def attachments(chosen: Structure, page: str, defects: Defects, small: SmallFiles) -> tuple[Attachment, ...]:
+    """The files of a mail; each part's content is forgotten as soon as it is measured, but for what `small` keeps."""
     shown = {unquote(html.unescape(cid)) for cid in _CID.findall(page)}
     given = names.Names()
     result: list[Attachment] = []
     size = 0
     for number, part in enumerate(chosen.files[:MAX_PARTS], start=1):
-        one = _attachment(part, number, given, defects)
+        pieces = small.passing(number - 1, content(part, defects))
+        one = _attachment(part, number, given, pieces)
         inline = bool(one.content_id) and one.content_id in shown and one.type.startswith("image/")
         if inline and (id(part) in chosen.related or part.disposition.value != "attachment"):
             one = dataclasses.replace(one, inline=True)
@@ -64,10 +85,10 @@ def attachments(chosen: Structure, page: str, defects: Defects) -> tuple[Attachm
     return tuple(result)
 
 
-def _attachment(part: Part, number: int, given: names.Names, defects: Defects) -> Attachment:
+def _attachment(part: Part, number: int, given: names.Names, pieces: Iterator[bytes]) -> Attachment:
     original = one_line(structure.name(part))[:1000]
     digest, size, head = hashlib.sha256(), 0, b""
-    for piece in content(part, defects):
+    for piece in pieces:
         digest.update(piece)
         size += len(piece)
         head = head if len(head) >= types.HEAD else head + piece[: types.HEAD]

@@ -10,16 +10,15 @@ use.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from revscript.jail.limits import conform_fields
 from revscript.jail.reading import body, charsets, flags, parts, structure
 from revscript.jail.reading.clean import Defects
 from revscript.jail.reading.headers import Headers
-from revscript.jail.reading.model import MAX_PARTS, Attachment, Reading
+from revscript.jail.reading.model import MAX_PARTS, Reading
 from revscript.jail.reading.params import Field
-from revscript.jail.reading.parts import Part
 from revscript.jail.reading.sample import SAMPLE
 from revscript.jail.reading.transfer import chopped
 from revscript.jail.wire import MAX_RAW_FRAME
@@ -36,8 +35,8 @@ def read(source: BinaryIO, size: int) -> Reading:
     return read_with_files(source, size, 0)[0]
 
 
-def read_with_files(source: BinaryIO, size: int, most: int) -> tuple[Reading, list[tuple[int, bytes]]]:
-    """`read`, and the small attachments with it: (index, bytes) of those that fit into `most` bytes together.
+def read_with_files(source: BinaryIO, size: int, most: int) -> tuple[Reading, dict[int, bytes]]:
+    """`read`, and the small attachments with it, by index: those that fit into `most` bytes together.
 
     Most mails have small files only, and it spares taking the mail apart once more.
     """
@@ -48,7 +47,7 @@ def read_with_files(source: BinaryIO, size: int, most: int) -> tuple[Reading, li
         raise
     except Exception as error:  # noqa: BLE001  a mistake of ours must not lose a mail: header lines remain
         source.seek(0)
-        return _read_head(source, f"the reader failed ({type(error).__name__}), only header lines were read"), []
+        return _read_head(source, f"the reader failed ({type(error).__name__}), only header lines were read"), {}
     return reading, files
 
 
@@ -82,23 +81,16 @@ def warm_up() -> None:
         list(pieces)
 
 
-def _read(source: BinaryIO, size: int, most: int) -> tuple[Reading, list[tuple[int, bytes]]]:
+def _read(source: BinaryIO, size: int, most: int) -> tuple[Reading, dict[int, bytes]]:
     defects = Defects()
     root = parts.parse(source, size, defects)
     headers = Headers(root.fields, defects)
     chosen = structure.choose(root, defects)
     found: dict[str, Any] = headers.read() | flags.find(headers, root.kind)
     text, page = body.bodies(chosen, defects)
-    files = body.attachments(chosen, page, defects)
-    small = list(_small(chosen.files, files, most))
-    return Reading(text=text, html=page, attachments=files, defects=defects.texts(), **found), small
-
-
-def _small(found: Sequence[Part], files: Sequence[Attachment], most: int) -> Iterator[tuple[int, bytes]]:
-    for index, (part, file) in enumerate(zip(found, files, strict=False)):
-        if file.size <= most:
-            most -= file.size
-            yield index, b"".join(body.content(part, Defects()))
+    small = body.SmallFiles(most)
+    files = body.attachments(chosen, page, defects, small)
+    return Reading(text=text, html=page, attachments=files, defects=defects.texts(), **found), small.found
 
 
 def _read_head(source: BinaryIO, why: str) -> Reading:

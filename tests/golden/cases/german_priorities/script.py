@@ -1,0 +1,2 @@
+def onEMail(mail):
+    documents.incoming(mail, priority=mail.search("Vorrang: (.*)").group(1))

@@ -1,0 +1,3 @@
+def onEMail(mail):
+    if mail.is_list:
+        mail.ignore(f"Rundschreiben von {mail.sender.domain}")

@@ -1,0 +1,3 @@
+def onEMail(mail):
+    log(mail.date, mail.age, mail.late)
+    documents.incoming(mail)

@@ -1,0 +1,4 @@
+def onEMail(mail):
+    documents.incoming(mail)
+    while True:
+        pass

@@ -1,0 +1,3 @@
+def onEMail(mail):
+    if mail.subject = "B 3":
+        documents.incoming(mail)

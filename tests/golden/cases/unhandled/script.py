@@ -1,0 +1,2 @@
+def onEMail(mail):
+    log("nichts zu tun für", mail.sender)
