@@ -67,6 +67,7 @@ class Trying:
         self._problems = problems
         self._clock = clock
         self._turn = threading.RLock()
+        self._stranded: list[Task] = []
 
     def work(self, mail_id: int, snapshot: Snapshot, stopping: Callable[[], bool]) -> None:
         """Do what is due for a mail. JailBroken and StoreError pass, with nothing counted."""
@@ -91,7 +92,14 @@ class Trying:
         try:
             self._ledger.uncount(task, self._clock())
         except StoreError:
-            log.warning("a try could not be uncounted; the next start does it", task=task.id)
+            log.warning("a try cannot be uncounted yet", task=task.id)
+            self._stranded.append(task)
+
+    def rescue(self) -> None:
+        """Give back tasks that were left `running` because the store failed; StoreError while it still does."""
+        while self._stranded:
+            self._ledger.uncount(self._stranded[0], self._clock())
+            self._stranded.pop(0)
 
     def _run_and_commit(self, task: Task, case: _Case) -> None:
         now, conflicts = self._clock(), 0

@@ -116,6 +116,7 @@ class Engine:
     def _refill(self) -> None:
         self._stale = False
         try:
+            self._trying.rescue()
             now = self._clock()
             known = self._snapshot().accounts
             for account in self._ledger.accounts_with_work(now):
@@ -125,6 +126,7 @@ class Engine:
                     self._backlog[account] = deque(self._ledger.mails_with_work(account, now, AHEAD))
             if not self._unread:
                 self._unread.extend(self._ledger.unread(AHEAD))
+            self._problems.clear("store")
         except StoreError as error:
             self._problems.report(store_problem(error))
 

@@ -12,6 +12,14 @@ TEXTS = ("title", "keyword", "text", "address")
 MAX_UNITS = 500  # the limit of MissionFields.units
 
 
+def date_of(date: datetime.datetime | None, received: datetime.datetime) -> datetime.datetime:
+    """The date by which mails are compared: the mail's own, else when it was received.
+
+    Never later than that: a sender's clock that runs ahead would make all mails after it look older.
+    """
+    return min(date, received) if date else received
+
+
 def is_older(date: str, as_of: str | None) -> bool:
     """Whether a mail of this date is older than what the record knows already; both ISO 8601 with offset."""
     if as_of is None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, insert
 
 from revscript.config import Account, Settings
 from revscript.errors import EffectRefused
+from revscript.jail.merge import date_of
 from revscript.jail.reading.model import Attachment, Reading
 from revscript.snapshot import Snapshot
 from revscript.store.blobs import Blobs, StagedBlob
@@ -29,8 +30,9 @@ class MailFacts:
 
     @property
     def date(self) -> datetime:
-        """The mail's own date, else when it was received: what records compare."""
-        return datetime.fromisoformat(self.reading.date) if self.reading.date else self.received_at
+        """The date by which records compare mails."""
+        own = datetime.fromisoformat(self.reading.date) if self.reading.date else None
+        return date_of(own, self.received_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from revscript.store.blobs import Blobs
 from revscript.store.database import Database
 
 LONGEST = 500  # characters of a text
+MOST = 20  # entries of a list of which only the beginning is shown when it is longer
 
 Plain = dict[str, Any]
 Found = Row[Any]
@@ -101,8 +102,8 @@ class Picture:
             "by": one.by,
             "exit": one.exit,
             "asked": [_asked(pair) for pair in one.asked],
-            "effects": [_in_words(effect) for effect in one.effects],
-            "log": one.log,
+            "effects": _beginning([_in_words(effect) for effect in one.effects]),
+            "log": _beginning(one.log),
             "trouble": one.trouble,
         }
 
@@ -217,6 +218,10 @@ def _entry(one: Found) -> str:
 
 def _head(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+
+
+def _beginning(entries: list[Any]) -> list[Any]:
+    return entries if len(entries) <= MOST else [*entries[:3], f"… ({len(entries)} in all)", entries[-1]]
 
 
 def _lean(value: Any) -> Any:

@@ -116,7 +116,7 @@ class Post:
         account: str = "leitstelle",
         late: bool = False,
         files: Iterable[tuple[str, bytes]] = (),
-        received_at: datetime = NOW,
+        received_at: datetime | None = None,
         **fields: Any,
     ) -> MailFacts:
         """A mail that was received and read; `files` are (name, content)."""
@@ -124,7 +124,8 @@ class Post:
         (receipt,) = receive(self.stores, self._box, listed(next(self._keys)), account=account, methods=METHODS)
         read = reading(date, attachments=tuple(attachment(*file) for file in files), **fields)
         self._contents[receipt.mail_id] = [content for _, content in files]
-        return MailFacts(receipt.mail_id, self.snapshot.accounts[account], read, received_at, late)
+        received = received_at or max(NOW, date or NOW)  # a mail does not come before it was written
+        return MailFacts(receipt.mail_id, self.snapshot.accounts[account], read, received, late)
 
     def ask(self, question: Question, mail: MailFacts | None = None) -> Asked:
         """Ask a question as a run does."""

@@ -360,4 +360,10 @@ def test_what_is_true_of_the_record_is_true_of_the_entries(post: Post) -> None:
 def test_a_mail_without_a_date_counts_from_its_reception(post: Post) -> None:
     mail = post.mail(date=None, received_at=NOW - MINUTE)
     assert mail.date == NOW - MINUTE
-    assert replace(mail, reading=replace(mail.reading, date="2026-03-01T13:00:00+01:00")).date == NOW
+    earlier = replace(mail, reading=replace(mail.reading, date="2026-03-01T12:30:00+01:00"))
+    assert earlier.date == NOW - 30 * MINUTE
+
+
+def test_a_senders_clock_that_runs_ahead_makes_no_later_mail_look_older(post: Post) -> None:
+    mail = post.mail(date=NOW + 60 * MINUTE, received_at=NOW)
+    assert mail.date == NOW

@@ -18,7 +18,7 @@ from revscript.jail.effects import (
     UpsertMission,
 )
 from revscript.jail.limits import conform_fields
-from revscript.jail.merge import is_older, merge_mission
+from revscript.jail.merge import date_of, is_older, merge_mission
 from revscript.jail.plain import from_plain
 from revscript.jail.questions import FindMission, MissionAnswer, RunningMissions
 from revscript.jail.scripting.objects.change import Change
@@ -202,7 +202,7 @@ class Missions:
         return Change(old, mission.data, changed)
 
     def _mail_date(self) -> str:
-        return (self._desk.date or self._desk.received).isoformat()
+        return date_of(self._desk.date, self._desk.received).isoformat()
 
     def by_ref(self, ref: str | None) -> Mission | None:
         """For other objects: the mission that an answer points at, if it runs or has been seen."""

@@ -1,0 +1,3 @@
+def onEMail(mail):
+    for number in range(1000):
+        mail.label(f"Wort {number}")
