@@ -29,13 +29,8 @@ _effect: TypeAdapter[Effect] = TypeAdapter(Annotated[Effect, Tagged("effect")])
 _reading: TypeAdapter[Reading] = TypeAdapter(Reading)
 
 
-def picture(database: Database, start: datetime) -> Plain:
-    """The mails with their tries, then all records."""
-    return Picture(database, start).whole()
-
-
 class Picture:
-    """Looks at one database; `start` is minute 0."""
+    """A look at a database; `start` is minute 0."""
 
     def __init__(self, database: Database, start: datetime) -> None:
         self._database = database
@@ -43,7 +38,7 @@ class Picture:
         self._missions = {one.id: one.number for one in self._rows(schema.mission)}
 
     def whole(self) -> Plain:
-        """Everything, without what is empty."""
+        """The mails with their tries, then all records."""
         return _lean(
             {
                 "mails": [self._mail(one) for one in self._rows(schema.mail)],

@@ -20,7 +20,7 @@ from revscript.store.bell import Bell
 from revscript.store.intake import Incoming
 from revscript.store.schema import message_form, mission
 from tests.golden import files
-from tests.golden.picture import picture
+from tests.golden.picture import Picture
 
 START = datetime(2026, 11, 23, 14, 20, tzinfo=UTC)
 MANY = 1000  # more mails than any case has
@@ -41,7 +41,7 @@ def outcome(case: Path, root: Path) -> str:
                 post.touch_forms()
             post.receive(number, file.read_bytes(), cut=story.cut)
         post.work_until(post.now + LONG)
-        found = picture(post.stores.database, START)
+        found = Picture(post.stores.database, START).whole()
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 

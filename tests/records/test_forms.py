@@ -76,7 +76,7 @@ def test_what_the_mail_does_not_say_stays_empty(post: Post) -> None:
     ],
 )
 def test_a_time_of_origin_is_never_an_invented_one(post: Post, age: timedelta, plausible: bool) -> None:
-    post.commit(FileForm(), by=DOCUMENT, mail=post.mail(NOW - age))
+    post.commit(FileForm(), by=DOCUMENT, mail=post.mail(NOW - age, received_at=NOW))
     assert the_form(post).composed_at == (NOW - age if plausible else None)
     assert the_form(post).composed_at_raw != ""
 
