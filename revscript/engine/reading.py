@@ -77,6 +77,7 @@ class Reader:
         mail = self._ledger.mail(mail_id)
         if mail.state != "received":
             return ReadMail(mail, self._ledger.reading(mail_id))
+        log.debug("reading", mail=mail_id, account=mail.account)
         read = self._read(mail, settings)
         self._ledger.store_reading(mail_id, read.reading, self._clock())
         log.info("read", mail=mail_id, account=mail.account, fallback=read.reading.fallback)

@@ -76,6 +76,7 @@ class Trying:
         for task_id in self._ledger.due_tasks(mail_id, self._clock()):
             if stopping():
                 return
+            log.debug("due", mail=mail_id, task=task_id)
             task = self._ledger.claim(task_id, self._clock())
             if task is not None:
                 log.debug("claimed", mail=mail_id, task=task.id, method=task.method, attempt=task.attempts)
@@ -128,6 +129,7 @@ class Trying:
             return
         try:
             self._extract(case, outcome)
+            log.debug("committing", mail=task.mail_id, task=task.id, effects=len(outcome.effects))
             with self._turn:
                 committed = self._commit.apply(
                     outcome,

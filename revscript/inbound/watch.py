@@ -181,6 +181,7 @@ class Watcher:
                 self._suspects.failed(missing, "the server lists it, but gives nothing")
 
     def _fetch(self, session: Session, batch: Sequence[ServerMail]) -> list[ServerMail]:
+        log.debug("fetching", account=self._watched.account.name, count=len(batch))
         incoming = [one for fetched in session.fetch(batch) if (one := self._stage(fetched))]
         log.debug("fetched", account=self._watched.account.name, count=len(incoming))
         if incoming:
@@ -189,9 +190,11 @@ class Watcher:
 
     def _stage(self, fetched: Fetched) -> Incoming | None:
         try:
-            return Incoming(fetched.listed, self._blobs.stage(fetched.pieces), fetched.cut)
+            raw = self._blobs.stage(fetched.pieces)
         except Vanished:
             return None
+        log.debug("staged", account=self._watched.account.name, key=fetched.listed.key, size=raw.size)
+        return Incoming(fetched.listed, raw, fetched.cut)
 
     def _keep(self, incoming: Sequence[Incoming]) -> None:
         watched = self._watched
@@ -228,6 +231,7 @@ class Watcher:
                     session.settle(settlements)
                 finally:
                     settled = session.end_round()
+                    log.debug("told", account=self._watched.account.name, count=len(settled))
                     self._note(settled)
                 self._problems.clear(f"settle:{self._watched.account.name}")
                 if len(settled) < len(finished) or len(finished) < SETTLE_BATCH:

@@ -186,7 +186,8 @@ def test_insecure_allows_clear_text(dovecot: Dovecot, mailbox_user: str, monkeyp
 
 
 def test_preauth_needs_no_login_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ScriptedImap(LOGIN_ONLY, b"* PREAUTH hello\r\n") as server:
+    says = {"CAPABILITY": b"* CAPABILITY IMAP4rev1 STARTTLS\r\n"}
+    with ScriptedImap(says, b"* PREAUTH hello\r\n") as server:
         imap(server.port).connect().close()
         assert not any("LOGIN" in line for line in server.said)
         off_this_machine(monkeypatch)

@@ -72,7 +72,7 @@ def test_processor_time_is_another_limit() -> None:
     assert finished.end.kind == "cpu"
     assert finished.end.trouble is not None
     assert finished.end.trouble.line in {2, 3}
-    assert 900 <= finished.end.cpu_ms < 3000
+    assert 700 <= finished.end.cpu_ms < 3000  # the kernel counts in ticks
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
 def onEMail(mail):
     documents.incoming(mail)
-    while True:
-        pass
+    while True: pass

@@ -1,0 +1,1 @@
+"""The whole host against real servers: drains, crashes, bad scripts, bad neighbours."""

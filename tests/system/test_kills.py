@@ -1,0 +1,103 @@
+"""kill -9 of the host, its zygote and the mail server: nothing is lost, each fact is there once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.servers.dovecot import Dovecot
+from tests.servers.smtp_sink import SmtpSink
+from tests.system.storm import POINTS, Storm
+
+SEED = int(os.environ.get("STORM_SEED", "20261123"))
+LOGS = os.environ.get("STORM_LOGS")  # a folder; else beside the other files of the test
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+Begin = Callable[[str], Storm]
+
+
+@pytest.fixture
+def begin(
+    tmp_path: Path, dovecot: Dovecot, smtp_sink: SmtpSink, mailbox_user: str, request: pytest.FixtureRequest
+) -> Begin:
+    """Begin a storm with a name; its seed and its log are printed when the test fails."""
+
+    def begin(name: str) -> Storm:
+        soak = request.node.get_closest_marker("soak") is not None
+        logs = Path(LOGS) if LOGS else RESULTS if soak else tmp_path
+        logs.mkdir(parents=True, exist_ok=True)
+        storm = Storm(tmp_path, dovecot, smtp_sink, mailbox_user, random.Random(f"{SEED}/{name}"), logs / f"{name}.log")
+        storm.log.write_text(f"seed {SEED}\n")
+        print(f"seed {SEED}, log {storm.log}")
+        return storm
+
+    return begin
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(
+    ("moments", "each"),
+    [
+        pytest.param(12, 1),
+        pytest.param(100, 4, marks=pytest.mark.soak),
+        pytest.param(1000, 34, marks=pytest.mark.soak),
+    ],
+)
+def test_host_killed(moments: int, each: int, begin: Begin) -> None:
+    """At random moments, and at every point; a row of the design's table has three of them."""
+    storm = begin(f"host-killed-{moments}")
+    points = [point for point in POINTS for _ in range(each)]
+    lives: list[Callable[[], None]] = [
+        *(lambda point=point: storm.die_at(point) for point in points),
+        *(lambda: storm.die_after(storm.random.uniform(0, 1)) for _ in range(moments)),
+    ]
+    storm.random.shuffle(lives)
+    for live in lives:
+        live()
+    storm.drain(300)
+    storm.check_all()
+    by_row = Counter[str]()
+    for point in POINTS:
+        by_row[point.row] += storm.deaths[point.event]
+    storm.note(f"deaths by last event: {dict(storm.deaths)}\nby row: {dict(by_row)}")
+    assert storm.deaths.total() == moments + len(points)
+    assert all(storm.deaths[point.event] >= each for point in POINTS)
+    assert all(by_row[point.row] >= 3 * each for point in POINTS)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("victim", ["zygote", "server"])
+def test_others_killed(victim: str, kills: int, begin: Begin, dovecot: Dovecot) -> None:
+    """The host lives on; that its zygote or the server dies counts as nobody's try."""
+    storm = begin(f"{victim}-killed-{kills}")
+    killed = 0
+    with storm.host() as host:
+        while killed < kills:
+            storm.top_up()
+            time.sleep(storm.random.uniform(0, 0.5))
+            if victim == "server":
+                dovecot.kill_and_restart()
+                killed += 1
+            else:
+                killed += kill_zygote(host.pid)
+            storm.note(f"{killed}")
+        assert host.poll() is None
+    assert host.returncode == 0
+    storm.drain(120)
+    storm.check_all()
+
+
+def kill_zygote(host: int) -> bool:
+    """Kill the zygote of a host, if there is one at the moment."""
+    for child in Path(f"/proc/{host}/task/{host}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+        return True
+    return False
