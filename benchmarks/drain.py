@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from imapclient import SEEN
 
@@ -69,7 +69,7 @@ def baseline(dovecot: Dovecot, count: int, folder: Path) -> float:
     client.select_folder("INBOX")
     started = time.perf_counter()
     for uid in client.search("UNSEEN"):
-        raw: Any = client.fetch([uid], ["BODY.PEEK[]"])[uid][b"BODY[]"]
+        raw = cast("bytes", client.fetch([uid], ["BODY.PEEK[]"])[uid][b"BODY[]"])
         store.execute("BEGIN IMMEDIATE")
         store.execute("INSERT INTO mail VALUES (?, ?)", [uid, raw])
         store.execute("COMMIT")

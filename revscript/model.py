@@ -100,7 +100,7 @@ class Trouble:
         return self.frames[-1][0] if self.frames else None
 
     def __str__(self) -> str:
-        where = f" (line {self.line})" if self.line else ""
+        where = f" (line {self.line})" if self.line and not self.text.startswith("line ") else ""
         return f"{self.type}: {self.text}{where}"
 
 

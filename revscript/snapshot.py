@@ -144,7 +144,7 @@ def _script_files(accounts: Mapping[str, Account], scripts: Mapping[str, Script]
     for name, account in accounts.items():
         method = account.methods.script
         if account.enabled and isinstance(method, ScriptMethod) and method.file not in scripts:
-            text = f"there is no script user_scripts/{method.file}; mails wait until it is there"
+            text = f"there is no script user_scripts/{method.file}; its mails go into quarantine"
             yield Finding(f"accounts/{name}.json", "methods.script.file", f'"{method.file}"', text, "warning")
 
 

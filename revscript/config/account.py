@@ -30,11 +30,7 @@ def _script_file(value: str) -> str | None:
 
 
 def _sender(value: str) -> str | None:
-    return (
-        None
-        if "@" in value and " " not in value
-        else 'must be an address or a domain like "@leitstelle.example"'
-    )
+    return None if "@" in value and " " not in value else 'must be an address or a domain like "@leitstelle.example"'
 
 
 class ScriptMethod(Model):
@@ -73,15 +69,15 @@ def _switch(value: Any) -> Any:
 class Methods(Model):
     """What happens to each mail of the account: any combination of four."""
 
-    script: Annotated[
-        ScriptMethod | None, BeforeValidator(_switch, json_schema_input_type=bool | ScriptMethod)
-    ] = Field(default=None, description="Run a script on incoming mail.")
+    script: Annotated[ScriptMethod | None, BeforeValidator(_switch, json_schema_input_type=bool | ScriptMethod)] = (
+        Field(default=None, description="Run a script on incoming mail.")
+    )
     document: Annotated[
         DocumentMethod | None, BeforeValidator(_switch, json_schema_input_type=bool | DocumentMethod)
     ] = Field(default=None, description="Record incoming mail as an incoming message form.")
-    centre: Annotated[
-        CentreMethod | None, BeforeValidator(_switch, json_schema_input_type=bool | CentreMethod)
-    ] = Field(default=None, description="Show incoming mail in the communication centre.")
+    centre: Annotated[CentreMethod | None, BeforeValidator(_switch, json_schema_input_type=bool | CentreMethod)] = (
+        Field(default=None, description="Show incoming mail in the communication centre.")
+    )
     mission_folder: Annotated[
         MissionFolderMethod | None,
         BeforeValidator(_switch, json_schema_input_type=bool | MissionFolderMethod),

@@ -43,9 +43,7 @@ def read_accounts(folder: Path, secrets: Secrets | None = None) -> tuple[dict[st
     `secrets` defaults to the folder `secrets` beside it. Files that begin with "." or "_" are not accounts.
     """
     try:
-        paths = sorted(
-            path for path in folder.iterdir() if path.suffix == ".json" and path.name[0] not in "._"
-        )
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json" and path.name[0] not in "._")
     except OSError as error:
         return {}, [Finding(folder.name, "", "", f"the folder cannot be read: {error.strerror}")]
     accounts: dict[str, Account] = {}

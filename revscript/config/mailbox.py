@@ -9,27 +9,21 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from revscript.config.base import Host, Line, Minutes, Model, Name, Port, refuse
 from revscript.config.secrets import Secret
 
-Interval = Annotated[
-    Minutes, Field(description="Minutes between two looks into the mailbox; decimals are allowed.")
-]
+Interval = Annotated[Minutes, Field(description="Minutes between two looks into the mailbox; decimals are allowed.")]
 Insecure = Annotated[
     bool,
     Field(description="Allow an unencrypted connection; everybody on the way can read mails and password."),
 ]
 FirstContact = Annotated[
     Literal["all", "new"] | None,
-    Field(
-        description="What happens to the mails that lie in the mailbox when it is watched for the first time."
-    ),
+    Field(description="What happens to the mails that lie in the mailbox when it is watched for the first time."),
 ]
 
 
 class NoAuthentication(Model):
     """The server asks for no login."""
 
-    method: Literal["none"] = Field(
-        default="none", description="No credentials are asked for and none are sent."
-    )
+    method: Literal["none"] = Field(default="none", description="No credentials are asked for and none are sent.")
 
 
 class PasswordAuthentication(Model):
@@ -108,9 +102,7 @@ class Imap(Model):
         default=("INBOX",), min_length=1, max_length=100, description="The folders that are watched."
     )
     push: bool = Field(default=False, description="Let the server announce new mails at once (IDLE).")
-    include_read: bool = Field(
-        default=False, description="Process mails that somebody else has read already, too."
-    )
+    include_read: bool = Field(default=False, description="Process mails that somebody else has read already, too.")
     insecure: Insecure = False
     first_contact: FirstContact = None
 

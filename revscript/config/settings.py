@@ -43,12 +43,8 @@ class Jail(Model):
     """What one script run or one mail's reading may use."""
 
     wall: Seconds = Field(default=10, description="Seconds that a run may last.")
-    cpu: Annotated[int, Field(ge=1, le=3600)] = Field(
-        default=5, description="Seconds of processor time a run may use."
-    )
-    memory: Annotated[int, Field(ge=64, le=16_384)] = Field(
-        default=256, description="Memory of a run in MiB."
-    )
+    cpu: Annotated[int, Field(ge=1, le=3600)] = Field(default=5, description="Seconds of processor time a run may use.")
+    memory: Annotated[int, Field(ge=64, le=16_384)] = Field(default=256, description="Memory of a run in MiB.")
     children: Annotated[int, Field(ge=1, le=1000)] = Field(
         default_factory=lambda: (os.cpu_count() or 1) + 2,
         description="Runs at the same time; by default two more than the machine has cores.",
@@ -74,8 +70,8 @@ class Backoff(Model):
 class Outbox(Model):
     """How often a mail that could not be sent is tried again."""
 
-    retry: Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=50), AfterValidator(_ascending)] = (
-        Field(default=(5, 30, 120, 600, 1800), description="Pauses in seconds; the last one is repeated.")
+    retry: Annotated[tuple[Seconds, ...], Field(min_length=1, max_length=50), AfterValidator(_ascending)] = Field(
+        default=(5, 30, 120, 600, 1800), description="Pauses in seconds; the last one is repeated."
     )
     give_up_after: Annotated[float, Field(gt=0, le=720)] = Field(
         default=48, description="Hours after which a mail is given up and shown as a problem."
@@ -99,12 +95,8 @@ class Settings(Model):
         default=(0, 1, 10), description="When a failed task is tried, in minutes after its mail arrived."
     )
     jail: Jail = Field(default_factory=Jail, description="Limits of script runs and of reading mails.")
-    reading_limit: Megabytes = Field(
-        default=50, description="Larger mails (MB) are kept, but not taken apart."
-    )
-    hard_cap: Megabytes = Field(
-        default=200, description="Of even larger mails (MB) only the header is fetched."
-    )
+    reading_limit: Megabytes = Field(default=50, description="Larger mails (MB) are kept, but not taken apart.")
+    hard_cap: Megabytes = Field(default=200, description="Of even larger mails (MB) only the header is fetched.")
     default_sender: Name | None = Field(
         default=None, description="The account that sends for accounts which only receive."
     )

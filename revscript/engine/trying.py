@@ -20,7 +20,7 @@ from revscript.jail.reading.model import Reading
 from revscript.methods import centre, document, mission_folder, script
 from revscript.methods.view import View
 from revscript.model import FAILED_EXITS, Clock, Outcome, Problem, ProblemSink, Trouble
-from revscript.records.context import MailFacts
+from revscript.records.context import File, MailFacts
 from revscript.sandbox import ReaderDied, Sandbox
 from revscript.snapshot import Snapshot
 from revscript.store.bell import Bell
@@ -140,7 +140,8 @@ class Trying:
                     record=record,
                 )
         except (EffectRefused, ReaderDied) as error:
-            trouble = Trouble(type(error).__name__, str(error))
+            hint = getattr(error, "hint", "")
+            trouble = Trouble(type(error).__name__, f"{error} {hint}".rstrip())
             self._fail(replace(record, outcome=replace(outcome, exit="failed", trouble=trouble)), case)
             return
         log.info(
@@ -215,7 +216,8 @@ class Trying:
             next_try=again and again.isoformat(),
         )
         if again is None:
-            self._problems.report(_quarantined(task, outcome.by, reason))
+            again = "once" if task.attempts == 1 else f"{task.attempts} times"
+            self._problems.report(quarantined(task, outcome.by, f"failed {again}: {reason}"))
 
 
 def run_context(case: _Case, task: Task, now: datetime) -> wire.RunContext:
@@ -234,7 +236,16 @@ def run_context(case: _Case, task: Task, now: datetime) -> wire.RunContext:
 
 
 def _facts(case: _Case, now: datetime) -> MailFacts:
-    facts = MailFacts(case.mail.id, case.account, case.reading, case.mail.received_at, late=False)
+    mail = case.mail
+    facts = MailFacts(
+        mail.id,
+        case.account,
+        case.reading,
+        mail.received_at,
+        late=False,
+        raw=File(f"mail-{mail.id}.eml", "message/rfc822", mail.blob_id),
+        repeats=mail.possible_duplicate_of,
+    )
     return replace(facts, late=now - facts.date > timedelta(minutes=case.account.max_age))
 
 
@@ -249,10 +260,11 @@ def _quarantine_key(task: Task) -> str:
     return f"quarantine:{task.id}"
 
 
-def _quarantined(task: Task, by: str, reason: str) -> Problem:
+def quarantined(task: Task, by: str, reason: str) -> Problem:
+    """A mail whose task is not tried again."""
     return Problem(
         _quarantine_key(task),
         f"mail {task.mail_id} ({task.account})",
-        f"{by} failed {task.attempts} times: {reason}",
+        f"{by}: {reason}",
         "The mail stays on its server untouched. See `revscript show quarantine`.",
     )

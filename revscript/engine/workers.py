@@ -13,13 +13,13 @@ from collections.abc import Callable
 
 import structlog
 
-from revscript.engine.trying import Trying
+from revscript.engine.trying import Trying, quarantined
 from revscript.errors import JailBroken, StoreError
 from revscript.model import Clock, Problem, ProblemSink
 from revscript.sandbox import Sandbox
 from revscript.snapshot import Snapshot
 from revscript.store.bell import Bell
-from revscript.store.ledger import Ledger
+from revscript.store.ledger import INTERRUPTED, Ledger
 
 AHEAD = 50  # mails of an account that are looked up at once
 LONGEST_WAIT = 30.0  # s until an idle worker looks into the store by itself
@@ -59,8 +59,12 @@ class Engine:
 
     def start(self, workers: int) -> None:
         """Take up what the last run left behind and start the workers."""
-        if left := self._ledger.recover(self._clock()):
+        left, poisoned = self._ledger.recover(self._clock())
+        if left:
             log.info("recovered", tasks=left)
+        for task in poisoned:
+            log.warning("quarantined", mail=task.mail_id, task=task.id, reason=INTERRUPTED)
+            self._problems.report(quarantined(task, task.method, INTERRUPTED))
         for number in range(workers):
             thread = threading.Thread(target=self._work, name=f"engine-{number}")
             thread.start()

@@ -14,7 +14,7 @@ from revscript.model import ServerMail
 
 ALONE = 2  # failures after which a mail is fetched by itself
 ASIDE = 3  # … and after which it waits
-FIRST_PAUSE, LONGEST_PAUSE = 60.0, 3600.0  # s
+FIRST_PAUSE, LONGEST_PAUSE = 60.0, 600.0  # s: on a bad line it may be no fault of the mail's
 
 FETCH_BATCH = 20  # mails received together
 FETCH_BATCH_BYTES = 1 << 20  # … if they are small

@@ -150,6 +150,7 @@ class Watcher:
         self._tell_of_suspects()
         now = self._clock()
         self._intake.proved(self._watched.mailbox_id, now, now + timedelta(seconds=self._interval))
+        self._problems.clear("store")  # it was written to just now
         self._problems.clear(f"mailbox:{self._watched.account.name}")
         log.debug("polled", account=self._watched.account.name, listed=len(listing.mails), new=len(new))
 

@@ -120,11 +120,13 @@ class AddToFolder(Strict):
     effect: Literal["add_to_folder"] = "add_to_folder"
     mission: MissionRef | None = None
     attachments: Indexes
+    raw: bool = False  # the mail itself, as a file: of one that could not be taken apart
     tags: Annotated[tuple[Annotated[str, Line(50, min=1)], ...], Items(20)] = ()
 
     def words(self) -> str:
         where = "the running mission's folder" if self.mission is None else f"the folder of {_mission(self.mission)}"
-        return f"{_counted(len(self.attachments)) or 'nothing'} into {where}"
+        what = "the mail itself" if self.raw else _counted(len(self.attachments)) or "nothing"
+        return f"{what} into {where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

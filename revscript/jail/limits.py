@@ -66,6 +66,20 @@ class Line(Limit):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class FileName(Limit):
+    """A name that stays where it is put: one path component of at most `max` bytes as UTF-8 (mime.md §5)."""
+
+    max: int
+
+    def check(self, value: str) -> str:
+        if not 1 <= len(_encodable(value).encode()) <= self.max:
+            raise ValueError(f"a file name must have 1 to {self.max} bytes")
+        if value in (".", "..") or "/" in value or "\\" in value or _LINE_BREAKERS.search(value):
+            raise ValueError("a file name must not hold path separators or control characters")
+        return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Text(Limit):
     """Text of up to `max` characters; of the control characters only tab and line feed."""
 

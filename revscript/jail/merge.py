@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from typing import Any
 
-from revscript.jail.effects import MissionFields
+from revscript.jail.effects import MissionFields, MissionKind
 
 TEXTS = ("title", "keyword", "text", "address")
 MAX_UNITS = 500  # the limit of MissionFields.units
@@ -47,6 +47,11 @@ def merge_mission(old: MissionFields, new: MissionFields, *, older: bool) -> tup
             taken["units"] = units
     changed = tuple(field.name for field in dataclasses.fields(old) if field.name in taken)
     return dataclasses.replace(old, **taken), changed
+
+
+def merge_kind(old: MissionKind, new: MissionKind) -> MissionKind:
+    """A mission is real as soon as one mail says so, and stays it: an exercise must never hide an alarm."""
+    return old if old == "real" else new
 
 
 def _takes_position(old: MissionFields, new: MissionFields, older: bool) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from revscript.jail.effects import Key, MissionFields
+from revscript.jail.effects import Key, MissionFields, MissionKind
 from revscript.jail.limits import Line, Strict
 
 
@@ -45,7 +45,7 @@ class MissionAnswer(Strict):
 
     ref: str
     number: str
-    kind: str
+    kind: MissionKind
     state: str
     lead: bool
     as_of: str | None

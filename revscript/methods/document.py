@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from revscript.jail.effects import FileForm
 from revscript.jail.reading.model import Reading
-from revscript.methods.view import View, all_attachments
+from revscript.methods.view import View, attachments_in_parts
 from revscript.model import Outcome
 
 
 def run(reading: Reading, view: View) -> Outcome:
     """One form with all attachments; a script that filed the mail first has the last word."""
-    indexes = all_attachments(reading, inline=view.context.attachments_inline)
-    return Outcome(by="method:document", effects=(FileForm(attachments=indexes),))
+    parts = attachments_in_parts(reading, inline=view.context.attachments_inline) or [()]
+    return Outcome(by="method:document", effects=tuple(FileForm(attachments=part) for part in parts))

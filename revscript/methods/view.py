@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from revscript.config import Account
+from revscript.jail.effects import MAX_ATTACHMENTS
 from revscript.jail.questions import Question
 from revscript.jail.reading.model import Reading
 from revscript.jail.wire import RunContext
@@ -23,6 +24,10 @@ class View:
     ask: Callable[[Question], Any]
 
 
-def all_attachments(reading: Reading, *, inline: bool) -> tuple[int, ...]:
-    """Indexes of what counts as an attachment; pictures embedded in the HTML only with `inline` (design §10)."""
-    return tuple(number for number, one in enumerate(reading.attachments) if inline or not one.inline)
+def attachments_in_parts(reading: Reading, *, inline: bool) -> list[tuple[int, ...]]:
+    """Indexes of what counts as an attachment, in parts that one effect may name.
+
+    Pictures embedded in the HTML count only with `inline` (design §10).
+    """
+    found = [number for number, one in enumerate(reading.attachments) if inline or not one.inline]
+    return [tuple(found[start : start + MAX_ATTACHMENTS]) for start in range(0, len(found), MAX_ATTACHMENTS)]

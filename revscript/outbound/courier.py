@@ -102,8 +102,8 @@ class Courier:
             wake.clear()
             with self._boundary(lane, wake):
                 act = self._outbox.claim(lane, self._clock())
-                self._problems.clear("store")
                 if act is not None:
+                    self._problems.clear("store")  # it was written to just now
                     self._deliver(act)
                 else:
                     wake.wait(self._until_next(lane))

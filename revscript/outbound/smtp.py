@@ -53,7 +53,7 @@ class SmtpServer:
             closing(Client(cable, self.settings, self.ca_file, self.login, self.timeout)) as client,
         ):
             if accepted := _envelope(client, sender, recipients, delivery):
-                client.wait_longer(most)  # the answer may take minutes (RFC 5321 §4.5.3.2.6): no second mail
+                client.wait_longer(2 * most)  # it may take minutes (RFC 5321 §4.5.3.2.6): the deadline alone counts
                 answer = _said(client.data(message))
                 delivery.accepted.update(dict.fromkeys(accepted, answer))
             client.say_goodbye()

@@ -12,35 +12,41 @@ from sqlalchemy import Connection, Table, insert
 from revscript.config import Account, Settings
 from revscript.errors import EffectRefused
 from revscript.jail.merge import date_of
-from revscript.jail.reading.model import Attachment, Reading
+from revscript.jail.reading.model import Reading
 from revscript.snapshot import Snapshot
 from revscript.store.blobs import Blobs, StagedBlob
 from revscript.store.database import inserted
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file that is a blob now, with its safe name and its media type by content."""
+
+    name: str
+    type: str
+    blob_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class MailFacts:
-    """The mail that an outcome is about. `late`: its alarms are downgraded."""
+    """The mail that an outcome is about.
+
+    `late`: its alarms are downgraded. `raw`: the mail itself as a file. `repeats`: an earlier mail with the same bytes.
+    """
 
     id: int
     account: Account
     reading: Reading
     received_at: datetime
     late: bool
+    raw: File | None = None
+    repeats: int | None = None
 
     @property
     def date(self) -> datetime:
         """The date by which records compare mails."""
         own = datetime.fromisoformat(self.reading.date) if self.reading.date else None
         return date_of(own, self.received_at)
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """An attachment that is a blob now."""
-
-    attachment: Attachment
-    blob_id: int
 
 
 @dataclass(slots=True)
@@ -92,10 +98,11 @@ class Context:
         if not indexes:
             return []
         mail = self.the_mail()
-        return [
-            File(mail.reading.attachments[index], self.blobs.keep(self.tx, self.staged[index], self.now))
-            for index in indexes
-        ]
+        found: list[File] = []
+        for index in indexes:
+            one, blob_id = mail.reading.attachments[index], self.blobs.keep(self.tx, self.staged[index], self.now)
+            found.append(File(one.name, one.type, blob_id))
+        return found
 
     def insert(self, table: Table, **values: Any) -> int:
         """Insert one row → its id."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 
-from revscript.jail.effects import AddToFolder, Notify
+from revscript.jail.effects import AddToFolder
 from revscript.records import notices
 from revscript.records.context import Context, File
 from revscript.store.schema import folder_item, mission
 
-TRAY_NOTICE = "unassigned-tray"
+TRAY_NOTICE = "house:unassigned-tray"
 
 
 def add(context: Context, effect: AddToFolder) -> str:
@@ -20,10 +20,13 @@ def add(context: Context, effect: AddToFolder) -> str:
         mission_id, why = context.record_id(effect.mission, "mission"), "named by the script"
     else:
         mission_id, why = current_mission(context.tx)
-    for one in context.files(effect.attachments):
+    files = context.files(effect.attachments)
+    if effect.raw and (raw := context.the_mail().raw):
+        files.append(raw)
+    for one in files:
         _put(context, mission_id, one, effect.tags, why)
-    if mission_id is None and effect.attachments:
-        _tell(context, len(effect.attachments))
+    if mission_id is None and files:
+        _tell(context)
     return f"mission:{mission_id}" if mission_id else "tray"
 
 
@@ -36,20 +39,20 @@ def current_mission(tx: Connection) -> tuple[int | None, str]:
     leads = [row.id for row in rows if row.lead]
     if len(leads) == 1:
         return leads[0], "the main mission"
-    return None, "no mission runs" if not rows else "several missions run, none is the main one"
+    return None, "no real mission runs" if not rows else "several missions run, none is the main one"
 
 
 def _put(context: Context, mission_id: int | None, one: File, tags: tuple[str, ...], why: str) -> None:
     here = folder_item.c.mission_id == mission_id if mission_id else folder_item.c.mission_id.is_(None)
-    same = here & (folder_item.c.blob_id == one.blob_id) & (folder_item.c.original_name == one.attachment.name)
+    same = here & (folder_item.c.blob_id == one.blob_id) & (folder_item.c.original_name == one.name)
     if context.tx.scalar(select(folder_item.c.id).where(same)) is not None:
         return
     values = {
         "mission_id": mission_id,
         "blob_id": one.blob_id,
-        "name": _free_name(context, here, one.attachment.name),
-        "original_name": one.attachment.name,
-        "type": one.attachment.type,
+        "name": _free_name(context, here, one.name),
+        "original_name": one.name,
+        "type": one.type,
         "tags": list(tags),
         "why": why,
         "by": context.by,
@@ -70,6 +73,7 @@ def _free_name(context: Context, here: ColumnElement[bool], name: str) -> str:
     return free
 
 
-def _tell(context: Context, count: int) -> None:
-    text = f"{count} attachments wait in the unassigned tray: no single running mission to file them in."
-    notices.notify(context, Notify(audience="all", text=text, level="important", key=TRAY_NOTICE))
+def _tell(context: Context) -> None:
+    count = context.tx.execute(select(func.count()).where(folder_item.c.mission_id.is_(None))).scalar_one()
+    wait = "1 file waits" if count == 1 else f"{count} files wait"
+    notices.tell(context, TRAY_NOTICE, f"{wait} in the unassigned tray: there is no single running mission for it.")

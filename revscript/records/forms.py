@@ -1,7 +1,8 @@
 """Incoming message forms (Belegeingang, 4-fach Vordruck; domain.md §1, §2).
 
-A mail has one form, however it came about: a script and the form method meet on it. While nobody has touched the form,
-the script's words win; afterwards they become a linked entry, and nothing that a person saw changes under their hands.
+A mail has one form of its own, however it came about: a script and the form method meet on it. A script that names keys
+may file one mail on several forms (several incidents in one mail), and several mails on one. While nobody has touched a
+form, the script's words win; afterwards they become a linked entry: nothing changes under a person's hands.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from revscript.jail.effects import FileForm
+from revscript.jail.effects import MAX_TEXT, FileForm
 from revscript.jail.plain import to_plain
 from revscript.jail.questions import FindForm, FormAnswer
-from revscript.records import registers
-from revscript.records.context import Context, MailFacts
+from revscript.jail.reading.model import MailAddress, Reading
+from revscript.records import missions, registers
+from revscript.records.context import Context, File, MailFacts
 from revscript.store.schema import form_attachment, form_entry, form_recipient, form_source, message_form
 
 OLDEST_PLAUSIBLE = timedelta(hours=24)  # design §10: time of origin
 MOST_AHEAD = timedelta(minutes=10)
+MAX_SUBJECT = 255  # characters; domain.md §1, field 13
 DIRECT_FIELDS = ("subject", "text", "priority", "sender_unit", "addressee")
 
 _form_by_key = select(message_form).where(message_form.c.external_key == bindparam("key"))
@@ -29,7 +32,12 @@ _form_by_mail = (
     select(message_form)
     .join(form_source, form_source.c.form_id == message_form.c.id)
     .where(form_source.c.mail_id == bindparam("mail_id"))
+    .order_by(message_form.c.id)
+    .limit(1)
 )
+
+# Words for the entries that people read.
+_WORDS = {"mission_id": "mission", "sender_unit": "sender", "external_key": "key"}
 
 
 def find(tx: Connection, question: FindForm, mail_id: int | None) -> Any:
@@ -62,15 +70,15 @@ def file(context: Context, effect: FileForm) -> str:
     """Carry out `FileForm`: make the form, or add to the one that is there."""
     mail = context.the_mail()
     own = _by_mail(context.tx, mail.id)
-    row = (_by_key(context.tx, effect.key) if effect.key else None) or own
+    row = _target(context.tx, effect.key, own)
     mission_id = context.record_id(effect.mission, "mission")
     if row is None:
         form_id = _make(context, mail, effect, mission_id)
     else:
         form_id = row.id
         _add(context, mail, row, effect, mission_id, own=own is not None and own.id == form_id)
-        if own is not None and own.id != form_id:
-            _enter(context, own.id, "linked", f"the script adds this mail to no. {row.register_no}")
+        if own is not None and own.id != form_id and own.external_key is None:
+            _enter(context, own.id, "linked", f"the script adds this mail to {_named(row)}")
     context.tx.execute(upsert(form_source).on_conflict_do_nothing(), {"mail_id": mail.id, "form_id": form_id})
     _attach(context, form_id, effect)
     if row is None or row.touched_at is None:
@@ -78,20 +86,34 @@ def file(context: Context, effect: FileForm) -> str:
     return f"form:{form_id}"
 
 
+def _target(tx: Connection, key: str | None, own: Row[Any] | None) -> Row[Any] | None:
+    """The form that is meant: the key's, else the mail's own, unless that has another key already."""
+    if key is None:
+        return own
+    return _by_key(tx, key) or (own if own is not None and own.external_key is None else None)
+
+
+def _named(row: Row[Any]) -> str:
+    register = f"of mission no. {row.register_mission_id}" if row.register_mission_id else "of the post's register"
+    return f"form no. {row.register_no} {register}"
+
+
 def _make(context: Context, mail: MailFacts, effect: FileForm, mission_id: int | None) -> int:
-    sender = mail.reading.sender
+    sender = mail.reading.sender or MailAddress(address="")
     register = mission_id or registers.POST
+    number = registers.draw(context.tx, register, "messages")
     values = {
         "mission_id": mission_id,
         "register_mission_id": register,
-        "register_no": registers.draw(context.tx, register, "messages"),
+        "register_no": number,
         "direction": "in",
         "state": "to_review",
         "priority": "routine",
-        "subject": mail.reading.subject[:255],
-        "text": mail.reading.text,
-        "sender_unit": (sender.name or sender.address) if sender else "",
-        "sender_address": sender.address if sender else "",
+        "subject": _cut(mail.reading.subject),
+        "text": _head(mail.reading) if mail.reading.fallback else mail.reading.text,
+        # A name that looks like an address may be somebody else's: then only the real address counts.
+        "sender_unit": sender.name if sender.name and "@" not in sender.name else sender.address,
+        "sender_address": sender.address,
         "addressee": mail.account.addressee or context.settings.organisation.name,
         "medium_actual": "email",
         "received_at": mail.received_at,
@@ -104,8 +126,34 @@ def _make(context: Context, mail: MailFacts, effect: FileForm, mission_id: int |
         **_said(effect),
     }
     form_id = context.insert(message_form, **values)
-    _enter(context, form_id, "filed", f"no. {values['register_no']}")
+    _enter(context, form_id, "filed", f"no. {number}")
+    for defect in _defects(mail, values["composed_at"] is None):
+        _enter(context, form_id, "defect", defect)
+    if mission_id:
+        missions.filed(context, mission_id, number)
+    if mail.reading.fallback and mail.raw is not None:
+        _attach_file(context, form_id, mail.raw)
     return form_id
+
+
+def _head(reading: Reading) -> str:
+    """What stands in the form of a mail that could not be read: its header lines."""
+    lines = "\n".join(f"{name}: {value}" for name, value in reading.headers)
+    return lines[:MAX_TEXT]
+
+
+def _cut(subject: str) -> str:
+    return subject if len(subject) <= MAX_SUBJECT else subject[: MAX_SUBJECT - 1] + "…"
+
+
+def _defects(mail: MailFacts, undated: bool) -> list[str]:
+    """What people should know of the mail behind the form."""
+    found = list(mail.reading.defects)
+    if undated:
+        found.append("the mail has no plausible date: the time of origin is left empty")
+    if mail.repeats is not None:
+        found.append(f"the same bytes as mail {mail.repeats}: probably a repetition")
+    return found
 
 
 def _add(
@@ -118,19 +166,21 @@ def _add(
     if not own and "text" not in said:
         said["text"] = mail.reading.text
     if row.touched_at is not None:
-        _enter(context, row.id, "linked", _as_text(effect, said, mission_id))
+        if text := _as_text(effect, said, mission_id):
+            _enter(context, row.id, "linked", text)
         return
     if row.as_of and mail.date < row.as_of:
-        _enter(context, row.id, "late", _as_text(effect, said, mission_id))
+        _enter(context, row.id, "late", _as_text(effect, said, mission_id) or effect.words())
         return
     if "text" in said and (not own or _is_shared(context.tx, row.id)):  # the other mails' texts stay
         zone = ZoneInfo(context.settings.time_zone)
         said["text"] = f"{row.text}\n\n— {mail.date.astimezone(zone):%d.%m.%Y %H:%M} —\n{said['text']}"
     if mission_id and row.mission_id is None:
         said["mission_id"] = mission_id
+        missions.filed(context, mission_id, row.register_no)
     if said:
         context.tx.execute(update(message_form).where(here).values(**said, as_of=mail.date))
-        _enter(context, row.id, "changed", ", ".join(sorted(said)))
+        _enter(context, row.id, "changed", ", ".join(_WORDS.get(name, name) for name in sorted(said)))
 
 
 def _said(effect: FileForm) -> dict[str, Any]:
@@ -145,10 +195,12 @@ def _is_shared(tx: Connection, form_id: int) -> bool:
 def _as_text(effect: FileForm, said: dict[str, Any], mission_id: int | None) -> str:
     found = dict(said)
     if mission_id:
-        found["mission"] = f"mission:{mission_id}"
+        found["mission"] = f"no. {mission_id}"
     if effect.distribution:
         found["distribution"] = ", ".join(effect.distribution)
-    return "\n".join(f"{name}: {value}" for name, value in found.items()) or effect.words()
+    if effect.attachments:
+        found["attachments"] = str(len(effect.attachments))
+    return "\n".join(f"{_WORDS.get(name, name)}: {value}" for name, value in found.items())
 
 
 def _distribute(context: Context, form_id: int, effect: FileForm) -> None:
@@ -158,9 +210,13 @@ def _distribute(context: Context, form_id: int, effect: FileForm) -> None:
 
 def _attach(context: Context, form_id: int, effect: FileForm) -> None:
     for one in context.files(effect.attachments):
-        values = {"form_id": form_id, "blob_id": one.blob_id, "name": one.attachment.name}
-        values |= {"type": one.attachment.type, "mail_id": context.mail_id}
-        context.tx.execute(upsert(form_attachment).on_conflict_do_nothing(), values)
+        _attach_file(context, form_id, one)
+
+
+def _attach_file(context: Context, form_id: int, file: File) -> None:
+    values = {"form_id": form_id, "blob_id": file.blob_id, "name": file.name}
+    values |= {"type": file.type, "mail_id": context.mail_id}
+    context.tx.execute(upsert(form_attachment).on_conflict_do_nothing(), values)
 
 
 def _plausible(mail: MailFacts) -> datetime | None:

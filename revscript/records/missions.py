@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from revscript.jail.effects import MissionFields, OpenMission, UpsertMission
-from revscript.jail.merge import merge_mission
+from revscript.jail.merge import merge_kind, merge_mission
 from revscript.jail.plain import to_plain
 from revscript.jail.questions import FindMission, MissionAnswer, RunningMissions
 from revscript.records import registers
@@ -64,15 +64,38 @@ def upsert(context: Context, effect: UpsertMission) -> str:
     date = _date(context)
     older = row.as_of is not None and date < row.as_of
     merged, changed = merge_mission(_fields(row), effect.fields, older=older)
+    kind = merge_kind(row.kind, effect.kind)
+    if kind != row.kind:
+        changed = ("kind", *changed)
     if changed:
-        values = _columns(merged)
+        values = {**_columns(merged), "kind": kind}
         if not older:
             values["as_of"] = date
         context.tx.execute(update(mission).where(mission.c.id == row.id).values(**values))
-        _enter(context, row.id, "changed", ", ".join(changed))
+        _enter(context, row.id, "changed", _in_words(changed, merged, kind))
     elif older and merge_mission(_fields(row), effect.fields, older=False)[1]:
         _enter(context, row.id, "late", f"older than what is known, not applied: {effect.words()}")
     return f"mission:{row.id}"
+
+
+def _in_words(changed: tuple[str, ...], now: MissionFields, kind: str) -> str:
+    """The changed fields with their new values, for the mission's entries."""
+    words: dict[str, str] = {}
+    for name in changed:
+        if name in ("lat", "lon"):
+            words["position"] = f"{now.lat:.5f}, {now.lon:.5f}"
+        elif name == "text":  # too long for a list of entries
+            words["text"] = "new"
+        elif name == "units":
+            words["units"] = ", ".join(now.units)
+        else:
+            words[name] = kind if name == "kind" else str(getattr(now, name))
+    return "; ".join(f"{name}: {value}" for name, value in words.items())
+
+
+def filed(context: Context, mission_id: int, number: int) -> None:
+    """A message form belongs to the mission now: its entry there."""
+    _enter(context, mission_id, "form", f"message form no. {number}")
 
 
 def open_(context: Context, effect: OpenMission) -> str:

@@ -29,8 +29,7 @@ def send(context: Context, effect: SendMail, outbox: Outbox) -> str:
         "in_reply_to": effect.in_reply_to,
         "files": [to_plain(one) for one in effect.files],
         "attachments": [
-            {"name": one.attachment.name, "type": one.attachment.type, "blob_id": one.blob_id}
-            for one in context.files(effect.attachments)
+            {"name": one.name, "type": one.type, "blob_id": one.blob_id} for one in context.files(effect.attachments)
         ],
     }
     act_id = outbox.add(

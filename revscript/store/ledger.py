@@ -21,12 +21,21 @@ from revscript.store.schema import mail, reading, run, script_text, task
 LEASE = timedelta(minutes=10)  # longer than any try; the owner's restart frees its tasks at once
 MOST_INTERRUPTIONS = 5  # host deaths during tries of one task, before a person must look at it
 
+INTERRUPTED = f"the host died {MOST_INTERRUPTIONS} times while it worked on this mail"
+
 _reading: TypeAdapter[Reading] = TypeAdapter(Reading)
 _method_order = case({method: place for place, method in enumerate(METHODS)}, value=task.c.method)
 
 # Built once: on the way of every mail, building a statement takes longer than running it.
 _mail = select(
-    mail.c.id, mail.c.account, mail.c.state, mail.c.blob_id, mail.c.size, mail.c.cut, mail.c.received_at
+    mail.c.id,
+    mail.c.account,
+    mail.c.state,
+    mail.c.blob_id,
+    mail.c.size,
+    mail.c.cut,
+    mail.c.received_at,
+    mail.c.possible_duplicate_of,
 ).where(mail.c.id == bindparam("mail_id"))
 _reading_blob = select(reading.c.blob_id).where(reading.c.mail_id == bindparam("mail_id"))
 _mail_was_read = update(mail).where(mail.c.id == bindparam("mail_id"), mail.c.state == "received").values(state="read")
@@ -39,6 +48,7 @@ _due_tasks = (
 _open_task = (
     select(task.c.id).where(task.c.mail_id == bindparam("mail_id"), task.c.state.not_in(("done", "discarded"))).limit(1)
 )
+_task_columns = (task.c.id, task.c.mail_id, task.c.account, task.c.method, task.c.attempts, task.c.generation)
 _claim = (
     update(task)
     .where(task.c.id == bindparam("task_id"), task.c.state == "waiting")
@@ -48,7 +58,7 @@ _claim = (
         owner=bindparam("by"),
         lease_until=bindparam("until"),
     )
-    .returning(task.c.id, task.c.mail_id, task.c.account, task.c.method, task.c.attempts, task.c.generation)
+    .returning(*_task_columns)
 )
 _finish = (
     update(task)
@@ -68,6 +78,7 @@ class Mail:
     size: int
     cut: bool
     received_at: datetime
+    possible_duplicate_of: int | None  # an earlier mail with the same bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +181,11 @@ class Ledger:
 
     # ------------------------------------------------------------ trying
 
-    def recover(self, now: datetime) -> int:
+    def recover(self, now: datetime) -> tuple[int, list[Task]]:
         """After a start: tasks that the last run of this instance left behind wait again → how many.
 
-        An interrupted try is no failed one, but a mail that takes the host down again and again is set aside.
+        An interrupted try is no failed one, but a mail that takes the host down again and again is quarantined: these
+        tasks are returned, too.
         """
         ours = (task.c.state == "running") & (task.c.owner == self._database.instance_id)
         often = task.c.interruptions + 1 >= MOST_INTERRUPTIONS
@@ -184,13 +196,13 @@ class Ledger:
             "lease_until": None,
             "not_before": now,
         }
-        reason = f"the host died {MOST_INTERRUPTIONS} times while it worked on this mail"
+        set_aside = (
+            update(task).where(ours, often).values(**values, state="quarantined", reason=INTERRUPTED, finished_at=now)
+        )
         with self._database.write() as tx:
-            poisoned = tx.execute(
-                update(task).where(ours, often).values(**values, state="quarantined", reason=reason, finished_at=now)
-            )
+            poisoned = [Task(*row) for row in tx.execute(set_aside.returning(*_task_columns))]
             waiting = tx.execute(update(task).where(ours).values(**values, state="waiting"))
-            return poisoned.rowcount + waiting.rowcount
+            return waiting.rowcount, poisoned
 
     def due_tasks(self, mail_id: int, now: datetime) -> list[int]:
         """A mail's tasks that may run now, the script first."""

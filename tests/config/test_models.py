@@ -57,9 +57,7 @@ def test_defaults() -> None:
     )
     assert account.enabled
     assert account.max_age == 30
-    assert account.receiving == Imap(
-        host="Mail.Fuest.example.", port=993, interval=1, after="seen", push=False
-    )
+    assert account.receiving == Imap(host="Mail.Fuest.example.", port=993, interval=1, after="seen", push=False)
     assert account.mailboxes() == (Mailbox("imap", "mail.fuest.example", "", "INBOX"),)
     assert account.methods.names() == ()
     assert Smtp(host="smtp.fuest.example").port == 587

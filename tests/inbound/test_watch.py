@@ -130,20 +130,16 @@ def test_settled_only_when_done(
 def test_what_lies_there_again_is_settled_again(
     dovecot: Dovecot, mailbox_user: str, source: Callable[..., ImapSource], tmp_path: Path
 ) -> None:
-    dovecot.deliver_many(mailbox_user, (plain_mail(i) for i in range(2)))
-    with watching(tmp_path, source(after="delete", interval=60)) as station:
-        station.wait(2)
-        station.finish()
-        wait_until(lambda: dovecot.count(mailbox_user) == 0, 5, "deleted")
-        station.wait(2, "settle = 'settled'")
-    dovecot.deliver(mailbox_user, plain_mail(9))
+    dovecot.deliver(mailbox_user, plain_mail(1))
     with watching(tmp_path, source(after="delete")) as station:
-        station.wait(3)
-        station.finish()
-        station.intake.settled([3], "delete", wall_clock())  # noted, but the server has lost it (crash, restored)
-        station.watcher.poll_now()
+        station.wait(1)
+    offline = Station(tmp_path, source())
+    offline.finish()
+    offline.intake.settled([1], "delete", wall_clock())  # noted here, but there the server has lost it
+    offline.database.close()
+    with watching(tmp_path, source(after="delete")) as station:
         wait_until(lambda: dovecot.count(mailbox_user) == 0, 5, "deleted at last")
-        assert station.count() == 3
+        assert station.count() == 1
 
 
 @pytest.mark.parametrize("after", ["delete", {"move": "Erledigt"}])
@@ -176,6 +172,21 @@ def test_a_refused_settlement_keeps_no_new_mail_out(
         station.wait(1, "settle = 'settled'")
         station.wait_solved("settle")
     assert dovecot.count(mailbox_user, "Erledigt") == 1
+
+
+def test_a_refused_settlement_is_not_asked_again_and_again(tmp_path: Path) -> None:
+    says = poisoned(b"") | {"MOVE": b"%t NO over quota\r\n", "SEARCH": b"* SEARCH 1\r\n"}
+    with (
+        ScriptedImap(says) as server,
+        watching(tmp_path, imap(server.port, after={"move": "Archiv"}, interval=60)) as station,
+    ):
+        station.wait(1)
+        station.finish()
+        assert "over quota" in station.wait_problem("settle").what
+        for _ in range(20):
+            station.bell.ring_all()
+            time.sleep(0.01)
+    assert sum("MOVE" in line for line in server.said) == 1
 
 
 # ------------------------------------------------------------ renumbering
@@ -263,6 +274,14 @@ def test_one_bad_mail_never_blocks_the_others(tmp_path: Path, answer: bytes) -> 
         station.watcher._suspects._known.clear()  # as if its pause were over
         station.wait(5)
         station.wait_solved("mails")
+
+
+def test_a_refused_mail_does_not_make_its_batch_wait(tmp_path: Path) -> None:
+    with (
+        ScriptedImap(poisoned(b"%t NO cannot be converted\r\n")) as server,
+        watching(tmp_path, imap(server.port, interval=60)) as station,
+    ):
+        station.wait(4, timeout=5)
 
 
 # ------------------------------------------------------------ stopping

@@ -115,6 +115,10 @@ class PostOffice:
         assert problem.way_out
         return problem
 
+    def wait_solved(self, key: str) -> None:
+        """Wait until the problem is gone."""
+        wait_until(lambda: self.problem(key) is None, 10, f"{key} solved: {self.problem(key)}")
+
 
 @contextmanager
 def delivering(office: PostOffice) -> Generator[PostOffice]:

@@ -56,8 +56,8 @@ def test_the_mission_that_the_script_names(post: Post) -> None:
 @pytest.mark.parametrize(
     ("kinds", "lead", "where", "why"),
     [
-        ([], None, None, "no mission runs"),
-        (["exercise", "planned", "medical_standby"], None, None, "no mission runs"),
+        ([], None, None, "no real mission runs"),
+        (["exercise", "planned", "medical_standby"], None, None, "no real mission runs"),
         (["real"], None, 1, "the only running mission"),
         (["exercise", "real"], None, 2, "the only running mission"),
         (["real", "real"], None, None, "several missions run, none is the main one"),
@@ -138,7 +138,7 @@ def test_what_waits_in_the_tray_is_told_by_one_notice(post: Post) -> None:
     add(post, ("c.pdf", b"c"))
     (told,) = post.rows(notice)
     assert (told.audience, told.level, told.updates) == ("all", "important", 1)
-    assert told.text.startswith("1 attachments wait in the unassigned tray")
+    assert told.text.startswith("3 files wait in the unassigned tray")
 
 
 def test_nothing_to_file_is_nothing_to_tell(post: Post) -> None:

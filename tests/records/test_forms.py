@@ -159,7 +159,7 @@ def test_a_touched_form_keeps_its_words(post: Post) -> None:
     assert the_form(post) == before
     linked = post.rows(form_entry)[-1]
     assert (linked.kind, linked.by) == ("linked", SCRIPT)
-    assert linked.text == "subject: BMA\npriority: flash\nmission: mission:1\ndistribution: S2"
+    assert linked.text == "subject: BMA\npriority: flash\nmission: no. 1\ndistribution: S2\nattachments: 1"
     assert post.rows(form_recipient) == []
     assert [row.name for row in post.rows(form_attachment)] == ["fax.pdf"]  # the file is not lost
 
@@ -171,7 +171,7 @@ def test_a_touched_form_is_still_found_by_the_key_that_it_gets(post: Post) -> No
     post.commit(FileForm(key="990007"), mail=mail)
     post.commit(FileForm(key="990007", text="zweite"), mail=post.mail(NOW + MINUTE))
     assert the_form(post).text == "Einsatznummer 990007\n"
-    assert entries(post) == ["filed", "linked", "linked"]
+    assert entries(post) == ["filed", "linked"]
     assert post.rows(form_entry)[-1].text == "text: zweite"
 
 
@@ -235,7 +235,18 @@ def test_a_key_that_another_form_has_while_this_mail_has_one_too(post: Post) -> 
     assert (own.text, own.priority, own.external_key) == ("zweite", "routine", None)
     assert (entries(post, 1), entries(post, 2)) == (["filed", "changed"], ["filed", "linked"])
     assert "no. 1" in post.rows(form_entry)[-1].text
-    assert [(row.mail_id, row.form_id) for row in post.rows(form_source)] == [(1, 1), (2, 2)]
+    assert [(row.mail_id, row.form_id) for row in post.rows(form_source)] == [(1, 1), (2, 1), (2, 2)]
+
+
+def test_several_keys_in_one_mail_are_several_forms(post: Post) -> None:
+    mail = post.mail()
+    wishes = [FileForm(key=key, subject=key) for key in ("990007", "990008")]
+    assert post.commit(*wishes, mail=mail).targets == ("form:1", "form:2")
+    assert [(row.external_key, row.subject) for row in post.rows(message_form)] == [
+        ("990007", "990007"),
+        ("990008", "990008"),
+    ]
+    assert post.commit(FileForm(), by=DOCUMENT, mail=mail).targets == ("form:1",)
 
 
 def test_a_second_wish_of_a_later_mail_keeps_the_first_mails_text(post: Post) -> None:

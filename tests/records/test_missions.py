@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row
 
-from revscript.jail.effects import MissionFields, OpenMission, UpsertMission
+from revscript.jail.effects import FileForm, MissionFields, OpenMission, UpsertMission
 from revscript.store.schema import mission, mission_entry
 from tests.records.kit import MINUTE, NOW, Post, post_in
 
@@ -52,7 +52,7 @@ def test_a_newer_mail_changes_what_it_names(post: Post) -> None:
     row = the_mission(post)
     assert (row.keyword, row.address, row.units) == ("B 3", "Beispielweg 7", ["Florian 1", "Florian 2"])
     assert row.as_of == NOW + MINUTE
-    assert entries(post) == [("opened", "B 2"), ("changed", "keyword, units")]
+    assert entries(post) == [("opened", "B 2"), ("changed", "keyword: B 3; units: Florian 1, Florian 2")]
 
 
 def test_what_says_nothing_new_leaves_no_entry(post: Post) -> None:
@@ -67,7 +67,7 @@ def test_an_older_mail_only_fills_what_is_empty(post: Post) -> None:
     row = the_mission(post)
     assert (row.keyword, row.address, row.lat, row.lon) == ("B 3", "Beispielweg 7", 48.1, 11.5)
     assert row.as_of == NOW  # it does not get older by it
-    assert entries(post)[1:] == [("changed", "address, lat, lon")]
+    assert entries(post)[1:] == [("changed", "address: Beispielweg 7; position: 48.10000, 11.50000")]
 
 
 def test_an_older_mail_that_may_change_nothing_is_noted(post: Post) -> None:
@@ -110,3 +110,16 @@ def test_a_number_that_the_control_centre_took_is_skipped(post: Post) -> None:
 def test_another_time_zone(tmp_path_factory: pytest.TempPathFactory) -> None:
     with post_in(tmp_path_factory.mktemp("utc"), time_zone="UTC") as post:
         assert open_own(post, datetime(2026, 12, 31, 23, 30, tzinfo=UTC)) == "2026-001"
+
+
+def test_a_mission_is_real_as_soon_as_one_mail_says_so_and_stays_it(post: Post) -> None:
+    post.commit(UpsertMission(number="990007", kind="exercise", fields=MissionFields()), mail=post.mail())
+    post.commit(UpsertMission(number="990007", kind="real", fields=MissionFields()), mail=post.mail(NOW + MINUTE))
+    post.commit(UpsertMission(number="990007", kind="exercise", fields=MissionFields()), mail=post.mail(NOW + MINUTE))
+    assert the_mission(post).kind == "real"
+    assert entries(post)[1:] == [("changed", "kind: real")]
+
+
+def test_a_form_of_a_mission_is_named_there(post: Post) -> None:
+    post.commit(UpsertMission(number="990007", fields=MissionFields()), FileForm(mission="effect:0"), mail=post.mail())
+    assert entries(post)[1:] == [("form", "message form no. 1")]

@@ -72,3 +72,11 @@ def test_a_channel_that_nobody_configured_is_refused(post: Post) -> None:
     with pytest.raises(EffectRefused, match="No channel 'pager' is configured"):
         post.commit(Notify(audience="channel", name="pager", text="x"), by="user:mue")
     assert post.everything() == before
+
+
+def test_an_older_mail_neither_replaces_nor_lowers_a_notice(post: Post) -> None:
+    post.commit(Notify(audience="all", text="B 4", level="alarm", key="1"), mail=post.mail())
+    old = post.mail(NOW - MINUTE, late=True)
+    assert post.commit(Notify(audience="all", text="B 3", level="alarm", key="1"), mail=old).targets == ("notice:1",)
+    (row,) = post.rows(notice)
+    assert (row.text, row.level, row.updates) == ("B 4", "alarm", 0)

@@ -23,7 +23,12 @@ _GOOD: dict[type[Any], Callable[[Any], Any]] = {
     Range: lambda limit: limit.low,
     Items: lambda _: (),
 }
-_WRONG_TYPES: dict[type[Any], tuple[Any, ...]] = {str: (5, True, ["x"]), int: ("5", 1.5, True), float: ("5", True)}
+_WRONG_TYPES: dict[type[Any], tuple[Any, ...]] = {
+    str: (5, True, ["x"]),
+    int: ("5", 1.5, True),
+    float: ("5", True),
+    bool: (1, "true"),
+}
 
 
 class Bad(NamedTuple):
@@ -53,7 +58,7 @@ def good_value(annotation: Any) -> Any:
         return _GOOD[type(limits[0])](limits[0])
     if typing.get_origin(base) is typing.Literal:
         return typing.get_args(base)[0]
-    return good(base)
+    return True if base is bool else good(base)
 
 
 def bad_values(annotation: Any) -> Iterator[Bad]:

@@ -46,9 +46,7 @@ class CertificateAuthority:
         self._name = _common_name(name)
         now = dt.datetime.now(dt.UTC)
         self._cert = (
-            _builder(
-                self._name, self._name, self._key, now - dt.timedelta(days=800), now + dt.timedelta(days=30)
-            )
+            _builder(self._name, self._name, self._key, now - dt.timedelta(days=800), now + dt.timedelta(days=30))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_signing_only(), critical=True)
             .sign(self._key, hashes.SHA256())

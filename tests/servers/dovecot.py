@@ -46,9 +46,7 @@ class Dovecot:
         if not installed():
             raise FileNotFoundError(MISSING)
         self.ca = ca or CertificateAuthority()
-        self.ports: dict[str, int] = dict(
-            zip(("imap", "imaps", "pop3", "pop3s", "lmtp"), free_ports(5), strict=True)
-        )
+        self.ports: dict[str, int] = dict(zip(("imap", "imaps", "pop3", "pop3s", "lmtp"), free_ports(5), strict=True))
         self.imap, self.imaps, self.pop3, self.pop3s, self.lmtp = self.ports.values()
         self._extra = extra
         self._numbers = itertools.count()
@@ -131,9 +129,7 @@ class Dovecot:
             count += 1
         return count
 
-    def imap_client(
-        self, user: str, *, port: int | None = None, tls: bool = True, timeout: float = 10.0
-    ) -> IMAPClient:
+    def imap_client(self, user: str, *, port: int | None = None, tls: bool = True, timeout: float = 10.0) -> IMAPClient:
         """A client, logged in; close it with `with` or `logout()`. `port` may be a proxy's."""
         port = port or (self.imaps if tls else self.imap)
         context = self.ca.client_context if tls else None
@@ -187,9 +183,7 @@ class Dovecot:
         self.ca_pem = self.ca.write(self.directory / "ca.pem")
         self.ca.issue().write(self.directory)
         self._conf = self.directory / "dovecot.conf"
-        self._conf.write_text(
-            configuration(self.directory, self._account, self.ports, PASSWORD) + self._extra
-        )
+        self._conf.write_text(configuration(self.directory, self._account, self.ports, PASSWORD) + self._extra)
         for path in (self.directory, *self.directory.iterdir()):
             self._own(path)
 

@@ -91,9 +91,7 @@ userdb {{
 """
 
 
-def configuration(
-    directory: Path, account: pwd.struct_passwd, ports: Mapping[str, int], password: str
-) -> str:
+def configuration(directory: Path, account: pwd.struct_passwd, ports: Mapping[str, int], password: str) -> str:
     """The text of `dovecot.conf`; `server.crt` and `server.key` lie in `directory`."""
     group = grp.getgrgid(account.pw_gid).gr_name
     return _CONFIGURATION.format(d=directory, user=account.pw_name, group=group, password=password, **ports)

@@ -187,9 +187,7 @@ class FaultProxy:
         if writer.can_write_eof() and not link.lost:
             writer.write_eof()
 
-    async def _send(
-        self, direction: Direction, data: bytes, writer: asyncio.StreamWriter, link: _Link
-    ) -> None:
+    async def _send(self, direction: Direction, data: bytes, writer: asyncio.StreamWriter, link: _Link) -> None:
         faults = self._faults[direction]
         step = max(1, min(_CHUNK, int(faults.rate * _TICK))) if faults.rate else _CHUNK
         for start in range(0, len(data), step):

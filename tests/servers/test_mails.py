@@ -12,9 +12,7 @@ from tests.servers.mails import Attachment, alarm_mail, plain_mail
 
 
 def test_alarm_mails_are_well_formed() -> None:
-    raw = alarm_mail(
-        number="4711", size=30_000, attachments=[Attachment("plan.pdf", b"%PDF-", "application/pdf")]
-    )
+    raw = alarm_mail(number="4711", size=30_000, attachments=[Attachment("plan.pdf", b"%PDF-", "application/pdf")])
     assert len(raw) >= 30_000
     assert b"\n" not in raw.replace(b"\r\n", b"")
     mail = email.message_from_bytes(raw, policy=email.policy.default)

@@ -29,9 +29,7 @@ def bodies(client: IMAPClient, folder: str = "INBOX") -> list[bytes]:
     return [answer[uid][b"BODY[]"] for uid in sorted(answer)]
 
 
-def test_delivered_mails_are_there_at_once_in_order_and_byte_for_byte(
-    dovecot: Dovecot, mailbox_user: str
-) -> None:
+def test_delivered_mails_are_there_at_once_in_order_and_byte_for_byte(dovecot: Dovecot, mailbox_user: str) -> None:
     mails = [plain_mail(i, 500) for i in range(120)]
     assert dovecot.deliver_many(mailbox_user, mails) == 120
     with dovecot.imap_client(mailbox_user) as client:
@@ -122,9 +120,7 @@ def test_it_does_not_outlive_the_tests() -> None:
         "import os; from tests.servers.dovecot import Dovecot; server = Dovecot().start();"
         "print(server.imap, server.directory, flush=True); os._exit(1)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     port, directory = done.stdout.split()
     deadline = time.monotonic() + 5
     while listens(int(port)):

@@ -175,7 +175,7 @@ def test_an_interrupted_try_is_none(stores: Stores, box: int) -> None:
     with stores.database.write() as tx:
         tx.execute(update(task).where(task.c.id == third.id).values(owner="another host"))
 
-    assert stores.ledger.recover(NOW + MINUTE) == 1
+    assert stores.ledger.recover(NOW + MINUTE) == (1, [])
     states = [(row.state, row.attempts, row.interruptions) for row in rows(stores, task)]
     assert states == [("done", 1, 0), ("quarantined", 1, 0), ("running", 1, 0), ("waiting", 0, 1)]
     recovered = rows(stores, task)[3]
@@ -185,11 +185,12 @@ def test_an_interrupted_try_is_none(stores: Stores, box: int) -> None:
 def test_what_kills_the_host_again_and_again_is_set_aside(stores: Stores, task_id: int) -> None:
     for interruptions in range(1, MOST_INTERRUPTIONS):
         assert claim(stores, task_id).attempts == 1
-        assert stores.ledger.recover(NOW) == 1
+        assert stores.ledger.recover(NOW) == (1, [])
         row = row_of(stores, task_id)
         assert (row.state, row.interruptions, row.attempts) == ("waiting", interruptions, 0)
     claim(stores, task_id)
-    assert stores.ledger.recover(NOW) == 1
+    waiting, poisoned = stores.ledger.recover(NOW)
+    assert (waiting, [one.id for one in poisoned]) == (0, [task_id])
     row = row_of(stores, task_id)
     assert (row.state, row.interruptions, row.finished_at) == ("quarantined", MOST_INTERRUPTIONS, NOW)
     assert row.reason == "the host died 5 times while it worked on this mail"
@@ -202,7 +203,7 @@ def test_a_reopened_store_knows_its_own_tasks(tmp_path: Path) -> None:
         instance = before.database.instance_id
     with opened(tmp_path) as after:
         assert after.database.instance_id == instance
-        assert after.ledger.recover(NOW) == 1
+        assert after.ledger.recover(NOW) == (1, [])
 
 
 # ---------------------------------------------------------------- the run's record

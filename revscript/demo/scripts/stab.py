@@ -5,7 +5,7 @@ This script has a mistake: it fails on a report without "Einsatznummer". stab_me
 
 
 def onEMail(mail):
-    if mail.is_auto_reply:
+    if mail.is_auto_reply or mail.is_bounce:
         # Answering a machine would make two machines write to each other for ever.
         mail.ignore("automatische Antwort")
     elif mail.text.startswith("[ALARM]"):

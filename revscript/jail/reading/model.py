@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from revscript.jail.limits import Items, Line, Range, Strict, Text
+from revscript.jail.limits import FileName, Items, Line, Range, Strict, Text
 
 READER_VERSION = "compat32-1"
 
@@ -29,7 +29,7 @@ class MailAddress(Strict):
 class Attachment(Strict):
     """A part that is a file. `name` is safe as a file name (mime.md §5), `original_name` as sent, cleaned."""
 
-    name: Annotated[str, Line(200, min=1)]
+    name: Annotated[str, FileName(200)]
     original_name: Annotated[str, Line(1000)]
     type: Annotated[str, Line(200)]  # by content
     declared_type: Annotated[str, Line(200)]

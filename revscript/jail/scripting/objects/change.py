@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from revscript.jail.effects import MissionFields
+from revscript.jail.effects import MissionFields, MissionKind
 from revscript.jail.scripting.offers import offers
 
 # The words that German command posts use; notices made of them go to people.
 _LABELS = {"title": "Titel", "keyword": "Stichwort", "address": "Adresse", "position": "Position"}
+
+_KINDS = {
+    "real": "ein realer Einsatz",
+    "exercise": "eine Übung",
+    "medical_standby": "ein Sanitätsdienst",
+    "planned": "eine geplante Lage",
+}
 
 
 @offers("created fields")
@@ -20,11 +27,19 @@ class Change:
 
     __slots__ = ("_words", "created", "fields")
 
-    def __init__(self, old: MissionFields | None, new: MissionFields, changed: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        old: MissionFields | None,
+        new: MissionFields,
+        changed: tuple[str, ...],
+        became: MissionKind | None = None,
+    ) -> None:
         self.created = old is None
-        self.fields = tuple(dict.fromkeys("position" if name in ("lat", "lon") else name for name in changed))
+        names = dict.fromkeys("position" if name in ("lat", "lon") else name for name in changed)
         had = old or MissionFields()
-        words = "; ".join(_words(name, had, new) for name in self.fields)
+        parts = [_words(name, had, new) for name in names]
+        self.fields = (*names, "kind") if became else tuple(names)
+        words = "; ".join([f"jetzt {_KINDS[became]}", *parts] if became else parts)
         prefix = "neuer Einsatz" if self.created else ""
         self._words = ": ".join(part for part in (prefix, words) if part) or "keine Änderung"
 

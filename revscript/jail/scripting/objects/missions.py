@@ -18,7 +18,7 @@ from revscript.jail.effects import (
     UpsertMission,
 )
 from revscript.jail.limits import conform_fields
-from revscript.jail.merge import date_of, is_older, merge_mission
+from revscript.jail.merge import date_of, is_older, merge_kind, merge_mission
 from revscript.jail.plain import from_plain
 from revscript.jail.questions import FindMission, MissionAnswer, RunningMissions
 from revscript.jail.scripting.objects.change import Change
@@ -31,11 +31,12 @@ from revscript.jail.scripting.offers import kind_of, offers
 class Mission:
     """A mission: the control centre's `.number`, `.title .keyword .state .fields` and its `.folder`."""
 
-    __slots__ = ("as_of", "data", "folder", "number", "ref", "state")
+    __slots__ = ("as_of", "data", "folder", "kind", "number", "ref", "state")
 
-    def __init__(self, desk: Desk, ref: str, number: str, state: str, data: MissionFields) -> None:
+    def __init__(self, desk: Desk, ref: str, number: str, state: str, data: MissionFields, kind: MissionKind) -> None:
         self.ref = ref
         self.number = number
+        self.kind: MissionKind = kind
         self.state = state
         self.data = data
         self.as_of: str | None = None
@@ -140,8 +141,8 @@ class Missions:
         made = self._desk.emit(wish)
         if mission is None:
             fields, changed = merge_mission(MissionFields(), fields, older=False)
-            return self._make(made, number, fields), Change(None, fields, changed)
-        return mission, self._update(mission, fields)
+            return self._make(made, number, fields, kind), Change(None, fields, changed)
+        return mission, self._update(mission, fields, kind)
 
     def open(
         self,
@@ -159,7 +160,7 @@ class Missions:
         if not fields.title:
             raise ValueError("title: a mission without a number needs one")
         made = self._desk.emit(OpenMission(kind=kind, fields=fields))
-        return self._make(made, "", fields)
+        return self._make(made, "", fields, kind)
 
     def _fields(self, title: Any, keyword: Any, text: Any, address: Any, position: Any, units: Any) -> MissionFields:
         lat, lon = _position(position)
@@ -178,28 +179,29 @@ class Missions:
         """The mission of an answer; one object for each, so that all see what the run does to it."""
         data = from_plain(MissionAnswer, answer)
         if data.ref not in self._by_ref:
-            mission = Mission(self._desk, data.ref, data.number, data.state, data.fields)
+            mission = Mission(self._desk, data.ref, data.number, data.state, data.fields, data.kind)
             mission.as_of = data.as_of
             self._by_ref[data.ref] = mission
             if data.number:
                 self._by_number.setdefault(data.number, mission)
         return self._by_ref[data.ref]
 
-    def _make(self, effect: int, number: str, fields: MissionFields) -> Mission:
-        mission = Mission(self._desk, f"effect:{effect}", number, "running", fields)
+    def _make(self, effect: int, number: str, fields: MissionFields, kind: MissionKind) -> Mission:
+        mission = Mission(self._desk, f"effect:{effect}", number, "running", fields, kind)
         mission.as_of = self._mail_date()
         self._made.append(mission)
         if number:
             self._by_number[number] = mission
         return mission
 
-    def _update(self, mission: Mission, fields: MissionFields) -> Change:
+    def _update(self, mission: Mission, fields: MissionFields, kind: MissionKind) -> Change:
         date, old = self._mail_date(), mission.data
         older = is_older(date, mission.as_of)
         mission.data, changed = merge_mission(old, fields, older=older)
         if changed and not older:
             mission.as_of = date
-        return Change(old, mission.data, changed)
+        was, mission.kind = mission.kind, merge_kind(mission.kind, kind)
+        return Change(old, mission.data, changed, became=mission.kind if mission.kind != was else None)
 
     def _mail_date(self) -> str:
         return date_of(self._desk.date, self._desk.received).isoformat()

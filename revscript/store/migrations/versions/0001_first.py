@@ -260,7 +260,7 @@ def upgrade() -> None:
         sa.Column("form_id", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["form_id"], ["message_form.id"], name=op.f("fk_form_source_form_id")),
         sa.ForeignKeyConstraint(["mail_id"], ["mail.id"], name=op.f("fk_form_source_mail_id")),
-        sa.PrimaryKeyConstraint("mail_id", name=op.f("pk_form_source")),
+        sa.PrimaryKeyConstraint("mail_id", "form_id", name=op.f("pk_form_source")),
     )
     op.create_index(op.f("ix_form_source_form_id"), "form_source", ["form_id"], unique=False)
     op.create_table(
@@ -299,6 +299,7 @@ def upgrade() -> None:
         sa.Column("updates", sa.Integer(), nullable=False),
         sa.Column("mission_id", sa.Integer(), nullable=True),
         sa.Column("mail_id", sa.Integer(), nullable=True),
+        sa.Column("as_of", sa.String(27), nullable=False),
         sa.Column("at", sa.String(27), nullable=False),
         sa.ForeignKeyConstraint(["mail_id"], ["mail.id"], name=op.f("fk_notice_mail_id")),
         sa.ForeignKeyConstraint(["mission_id"], ["mission.id"], name=op.f("fk_notice_mission_id")),
