@@ -29,6 +29,7 @@ SETTLE_BATCH = 200  # mails told to the server together
 KNOWN_BATCH = 500  # known mails looked up together
 AUTH_PAUSES = (60, 300, 900, 1800)  # s after a refused login: accounts lock (design §10)
 MOST_THROTTLED = 1800.0  # s that a server may ask us to stay away
+GATHER = 0.1  # s from the first finished mail until the server is told of it, together with those after it
 POLL_GRACE = 1.5  # the watcher polls by itself when the bell for a poll is this many intervals late
 
 __all__ = ["Watched", "Watcher"]
@@ -133,7 +134,8 @@ class Watcher:
             self._poll_wanted = False
             self._poll_at = time.monotonic() + POLL_GRACE * self._interval
             self._poll(session)
-        self._wake.wait(max(0.0, self._poll_at - time.monotonic()))
+        if self._wake.wait(max(0.0, self._poll_at - time.monotonic())) and not self._poll_wanted:
+            time.sleep(GATHER)
 
     def _poll(self, session: Session) -> None:
         listing = session.list()
