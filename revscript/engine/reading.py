@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -11,6 +11,7 @@ from itertools import islice
 import structlog
 
 from revscript.config import Settings
+from revscript.errors import JailBroken
 from revscript.jail.reading.model import Reading
 from revscript.model import Clock, Problem, ProblemSink
 from revscript.sandbox import ReaderDied, Sandbox
@@ -19,6 +20,7 @@ from revscript.store.ledger import Ledger, Mail
 
 READER_TRIES = 3  # at once: a mail that kills the reader gets its fallback Reading without waiting
 MOST_AHEAD = 32  # mails that are kept in memory after reading, until they run: about 1 MB each at the most
+MOST_BROKEN = 4  # times that the jail may break with a mail, before it is the mail's fault
 MB = 1_000_000
 
 log = structlog.get_logger()
@@ -44,6 +46,7 @@ class Reader:
         self._clock = clock
         self._guard = threading.Lock()
         self._turns: dict[int, threading.Lock] = {}
+        self._broken: Counter[int] = Counter()
         self._recent: OrderedDict[int, ReadMail] = OrderedDict()
 
     def has_room(self) -> bool:
@@ -95,7 +98,19 @@ class Reader:
             except ReaderDied as died:
                 why = str(died)
                 log.warning("reader died", mail=mail.id, why=why)
+            except JailBroken:
+                if not self.breaks_the_jail(mail.id):
+                    raise
+                return self._head(mail, "the confined process broke again and again, only with this mail")
         return self._head(mail, f"the reader died of it {READER_TRIES} times ({why})")
+
+    def breaks_the_jail(self, mail_id: int) -> bool:
+        """Count a broken jail; True when it is this mail's doing: often enough, and the jail works without it."""
+        self._broken[mail_id] += 1
+        if self._broken[mail_id] < MOST_BROKEN or not self._sandbox.works():
+            return False
+        del self._broken[mail_id]
+        return True
 
     def _head(self, mail: Mail, why: str) -> ReadMail:
         """The fallback: header lines at the most, so that every method still works on the mail."""
@@ -111,6 +126,10 @@ class Reader:
         try:
             head = self._sandbox.read(islice(self._blobs.chunks(mail.blob_id), 1), CHUNK, headers_only=True)
         except ReaderDied:
+            head = Reading()
+        except JailBroken:
+            if not self._sandbox.works():
+                raise
             head = Reading()
         defects = (f"not read: {why}"[:300], *head.defects)
         return ReadMail(mail, replace(head, fallback=True, defects=defects))

@@ -13,7 +13,7 @@ import structlog
 from revscript.commit import Commit, Conflict
 from revscript.config import Account, MissionFolderMethod
 from revscript.engine.reading import Reader
-from revscript.errors import EffectRefused, JailBroken, StoreError
+from revscript.errors import EffectRefused, JailBroken, RevscriptError, StoreError
 from revscript.jail import wire
 from revscript.jail.effects import attachment_indexes
 from revscript.jail.reading.model import Reading
@@ -108,50 +108,42 @@ class Trying:
             with self._turn if conflicts >= MOST_CONFLICTS else nullcontext():
                 outcome = self._run(task, case, now)
                 log.debug("ran", mail=task.mail_id, task=task.id, by=outcome.by, exit=outcome.exit)
+                source = self._source(task, case)
                 try:
-                    self._finish(task, case, outcome, now, conflicts)
+                    self._finish(RunRecord(task, outcome, case.snapshot.sha256, now, conflicts, source), case)
                     return
                 except Conflict:
                     conflicts += 1
                     log.debug("conflict", mail=task.mail_id, task=task.id, conflicts=conflicts)
 
-    def _finish(
-        self,
-        task: Task,
-        case: _Case,
-        outcome: Outcome,
-        now: datetime,
-        conflicts: int,
-    ) -> None:
-        record = RunRecord(task, outcome, case.snapshot.sha256, now, conflicts, self._source(task, case))
-        if outcome.exit in FAILED_EXITS:
+    def _finish(self, record: RunRecord, case: _Case) -> None:
+        if record.outcome.exit in FAILED_EXITS:
             self._fail(record, case)
             return
         try:
-            self._extract(case, outcome)
-            log.debug("committing", mail=task.mail_id, task=task.id, effects=len(outcome.effects))
-            with self._turn:
-                committed = self._commit.apply(
-                    outcome,
-                    now=now,
-                    snapshot=case.snapshot,
-                    mail=_facts(case, now),
-                    staged=case.staged,
-                    record=record,
-                )
+            self._extract(case, record.outcome)
+            self._commit_run(record, case)
         except (EffectRefused, ReaderDied) as error:
-            hint = getattr(error, "hint", "")
-            trouble = Trouble(type(error).__name__, f"{error} {hint}".rstrip())
-            self._fail(replace(record, outcome=replace(outcome, exit="failed", trouble=trouble)), case)
-            return
-        log.info(
-            "committed",
-            mail=task.mail_id,
-            task=task.id,
-            by=outcome.by,
-            exit=outcome.exit,
-            effects=list(outcome.render()),
-        )
+            self._fail(_spoiled(record, error), case)
+        except JailBroken as error:
+            if not self.reader.breaks_the_jail(case.mail.id):
+                raise
+            self._fail(_spoiled(record, error), case)
+
+    def _commit_run(self, record: RunRecord, case: _Case) -> None:
+        task, outcome = record.task, record.outcome
+        log.debug("committing", mail=task.mail_id, task=task.id, effects=len(outcome.effects))
+        with self._turn:
+            committed = self._commit.apply(
+                outcome,
+                now=record.now,
+                snapshot=case.snapshot,
+                mail=_facts(case, record.now),
+                staged=case.staged,
+                record=record,
+            )
+        words = list(outcome.render())
+        log.info("committed", mail=task.mail_id, task=task.id, by=outcome.by, exit=outcome.exit, effects=words)
         self._problems.clear(_quarantine_key(task))
         if any(target.startswith("act:") for target in committed.targets):
             self._bell.ring("act")
@@ -169,13 +161,23 @@ class Trying:
         )
         match task.method:
             case "script":
-                return script.run(case.reading, view, self._sandbox)
+                return self._run_script(case, view)
             case "document":
                 return document.run(case.reading, view)
             case "centre":
                 return centre.run(case.reading, view)
             case "mission_folder":
                 return mission_folder.run(case.reading, view)
+
+    def _run_script(self, case: _Case, view: View) -> Outcome:
+        try:
+            return script.run(case.reading, view, self._sandbox)
+        except JailBroken:
+            if not self.reader.breaks_the_jail(case.mail.id):
+                raise
+        text = "the confined process broke again and again, only with this mail"
+        name = view.script.name if view.script else ""
+        return Outcome(by=f"script:{name}", exit="stopped", trouble=Trouble("JailBroken", text))
 
     def _source(self, task: Task, case: _Case) -> str | None:
         found = case.snapshot.script_of(case.account) if task.method == "script" else None
@@ -247,6 +249,13 @@ def _facts(case: _Case, now: datetime) -> MailFacts:
         repeats=mail.possible_duplicate_of,
     )
     return replace(facts, late=now - facts.date > timedelta(minutes=case.account.max_age))
+
+
+def _spoiled(record: RunRecord, error: Exception) -> RunRecord:
+    """A run that ended well, but whose effects cannot be carried out."""
+    hint = error.hint if isinstance(error, RevscriptError) else ""
+    trouble = Trouble(type(error).__name__, f"{error} {hint}".rstrip())
+    return replace(record, outcome=replace(record.outcome, exit="failed", trouble=trouble))
 
 
 def next_try(attempts: int, tries: tuple[float, ...], now: datetime) -> datetime | None:

@@ -36,6 +36,8 @@ _READ = Allowance(
     (wire.ReadingFrame, wire.PieceFrame, bytes), wire.MAX_JSON_FRAME + SMALL_FILES + EXTRACT_ROOM, 2 + 2 * MAX_PARTS
 )
 
+_HARMLESS = "def onEMail(mail):\n    pass\n"
+
 Result = TypeVar("Result")
 Take = Callable[[int, Iterator[bytes]], None]
 
@@ -141,6 +143,13 @@ class Sandbox:
                         run.log.append(frame.text)
             run.end = talk.finish()
         return run
+
+    def works(self) -> bool:
+        """Whether a harmless job gets through: tells a broken jail from a mail that breaks its child."""
+        try:
+            return _with_second_chance(lambda: self._compile(_HARMLESS)).code is not None
+        except JailBroken:
+            return False
 
     def check_script(self, source: str) -> tuple[wire.ScriptProblem, ...]:
         """What the policy refuses in a script; empty when it may run."""

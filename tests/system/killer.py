@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Trace:
 
     def note(self, name: str, **more: Any) -> None:
         """Write an event down; nothing is written after the deadly one."""
-        line = json.dumps({"event": name, **more}, default=str).encode() + b"\n"
+        line = json.dumps({"at": round(time.time(), 3), "event": name, **more}, default=str).encode() + b"\n"
         with self._lock:
             os.write(self._file, line)
             if name == self._event:

@@ -201,10 +201,14 @@ class Storm:
         """A life that ends some time after all parts were started."""
         self.top_up()
         with self.host() as process:
-            wait_until(lambda: self._started(process), 60, "the host has started", pause=0.005)
+            self.wait_for_start(process)
             time.sleep(seconds)
             process.kill()
         self._bury(process, f"after {seconds:.3f} s")
+
+    def wait_for_start(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until all parts of the host were started."""
+        wait_until(lambda: self._started(process), 60, "the host has started", pause=0.005)
 
     def _started(self, process: subprocess.Popen[bytes]) -> bool:
         assert process.poll() is None, "the host ended by itself"

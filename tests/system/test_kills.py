@@ -81,25 +81,26 @@ def test_others_killed(victim: str, kills: int, begin: Begin, dovecot: Dovecot) 
     storm = begin(f"{victim}-killed-{kills}")
     killed = 0
     with storm.host() as host:
+        storm.wait_for_start(host)
         while killed < kills:
             storm.top_up()
             time.sleep(storm.random.uniform(0, 0.5))
+            assert host.poll() is None
             if victim == "server":
                 dovecot.kill_and_restart()
                 killed += 1
             else:
                 killed += kill_zygote(host.pid)
-            storm.note(f"{killed}")
-        assert host.poll() is None
     assert host.returncode == 0
     storm.drain(120)
     storm.drain(30)
     storm.check_all()
 
 
-def kill_zygote(host: int) -> bool:
-    """Kill the zygote of a host, if there is one at the moment."""
-    for child in Path(f"/proc/{host}/task/{host}/children").read_text().split():
-        os.kill(int(child), signal.SIGKILL)
-        return True
-    return False
+def kill_zygote(host: int) -> int:
+    """Kill the zygote of a host, the child of any of its threads → how many died: none while it starts anew."""
+    children = [child for file in Path(f"/proc/{host}/task").glob("*/children") for child in file.read_text().split()]
+    living = [int(child) for child in children if Path(f"/proc/{child}/cmdline").read_bytes()]
+    for child in living:
+        os.kill(child, signal.SIGKILL)
+    return len(living)
