@@ -42,7 +42,7 @@ class Engine:
         clock: Clock,
     ) -> None:
         self._ledger = ledger
-        self._trying = trying
+        self.trying = trying
         self._sandbox = sandbox
         self._snapshot = snapshot
         self._problems = problems
@@ -111,7 +111,7 @@ class Engine:
                 mail_id = mails.popleft()
                 self._stale = self._stale or not mails
                 return lambda: self._run_mail(account, mail_id)
-        if self._unread and self._trying.reader.has_room():
+        if self._unread and self.trying.reader.has_room():
             mail_id = self._unread.popleft()
             self._stale = self._stale or not self._unread
             return lambda: self._read_ahead(mail_id)
@@ -120,7 +120,7 @@ class Engine:
     def _refill(self) -> None:
         self._stale = False
         try:
-            self._trying.rescue()
+            self.trying.rescue()
             now = self._clock()
             known = self._snapshot().accounts
             for account in self._ledger.accounts_with_work(now):
@@ -151,7 +151,7 @@ class Engine:
 
     def _run_mail(self, account: str, mail_id: int) -> None:
         try:
-            self._trying.work(mail_id, self._snapshot(), lambda: self._stopping)
+            self.trying.work(mail_id, self._snapshot(), lambda: self._stopping)
             with self._news:
                 self._paused.pop(account, None)
             self._problems.clear("jail")
@@ -167,7 +167,7 @@ class Engine:
 
     def _read_ahead(self, mail_id: int) -> None:
         try:
-            self._trying.reader.read_ahead(mail_id, self._snapshot().settings)
+            self.trying.reader.read_ahead(mail_id, self._snapshot().settings)
         except (JailBroken, StoreError) as error:
             self._problems.report(_broken_problem(error))
             time.sleep(BROKEN_PAUSES[0])
