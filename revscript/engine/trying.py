@@ -185,20 +185,23 @@ class Trying:
 
     def _extract(self, case: _Case, outcome: Outcome) -> None:
         """Make blobs of the attachments that the effects name, before the commit's transaction opens."""
+        staged: dict[int, StagedBlob] = {}
 
         def take(index: int, pieces: Iterable[bytes]) -> None:
-            staged = self._blobs.stage(pieces)
-            if staged.sha256 != case.reading.attachments[index].sha256:
-                raise EffectRefused(f"Attachment {index} came out of the jail different from what was read.")
-            case.staged[index] = staged
+            staged[index] = self._blobs.stage(pieces)
 
-        wanted = {index for effect in outcome.effects for index in attachment_indexes(effect)}
-        for index in wanted & case.files.keys() - case.staged.keys():
+        wanted = {index for effect in outcome.effects for index in attachment_indexes(effect)} - case.staged.keys()
+        for index in wanted & case.files.keys():
             take(index, [case.files[index]])
-        missing = tuple(sorted(wanted - case.staged.keys()))
+        missing = tuple(sorted(wanted - staged.keys()))
         if missing:
             mail = case.mail
             self._sandbox.extract(self._blobs.chunks(mail.blob_id), mail.size, missing, take)
+        # Only now: when the child was broken off in the middle, `extract` has begun anew, or has raised.
+        for index, blob in staged.items():
+            if blob.sha256 != case.reading.attachments[index].sha256:
+                raise EffectRefused(f"Attachment {index} came out of the jail different from what was read.")
+        case.staged.update(staged)
 
     # ------------------------------------------------------------ failing
 

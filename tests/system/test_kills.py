@@ -7,12 +7,15 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from revscript.store.blobs import Blobs, StagedBlob
+from tests.instance import imap_account, make_instance, rows, running, settled, wait_until
 from tests.servers.dovecot import Dovecot
+from tests.servers.mails import Attachment, alarm_mail
 from tests.servers.smtp_sink import SmtpSink
 from tests.system.storm import POINTS, Storm
 
@@ -95,6 +98,37 @@ def test_others_killed(victim: str, kills: int, begin: Begin, dovecot: Dovecot) 
     storm.drain(120)
     storm.drain(30)
     storm.check_all()
+
+
+def test_zygote_dies_under_an_extraction(
+    tmp_path: Path, dovecot: Dovecot, mailbox_user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of an attachment: it is extracted anew, and nobody's try has failed."""
+    data = random.Random(1).randbytes(5_000_000)
+    account = imap_account(dovecot, mailbox_user, methods={"document": True})
+    instance = make_instance(tmp_path, {"a": account})
+    killed: list[int] = []
+    real = Blobs.stage
+
+    def stage(blobs: Blobs, pieces: Iterable[bytes]) -> StagedBlob:
+        def passing() -> Iterator[bytes]:
+            for piece in pieces:
+                if data.startswith(piece) and not killed and host.sandbox.zygote_pid:
+                    killed.append(host.sandbox.zygote_pid)
+                    os.kill(killed[0], signal.SIGKILL)
+                yield piece
+
+        return real(blobs, passing())
+
+    monkeypatch.setattr(Blobs, "stage", stage)
+    dovecot.deliver(mailbox_user, alarm_mail(attachments=[Attachment("film.bin", data)]))
+    with running(instance) as host:
+        wait_until(lambda: settled(instance) == 1, 30, "the mail is settled")
+        assert killed
+        assert host.sandbox.zygote_pid != killed[0]
+    assert rows(instance, "SELECT exit, attempt FROM run") == [("done", 1)]
+    sizes = "SELECT size FROM form_attachment JOIN blob ON blob.id = blob_id"
+    assert rows(instance, sizes) == [(len(data),)]
 
 
 def kill_zygote(host: int) -> int:
