@@ -14,6 +14,7 @@
     ├─ EffectRefused               an effect that this account may not have, or a malformed one
     ├─ DeliveryFailed              an act did not reach the world; `.permanent` decides about another try
     └─ StoreError                  the database
+       └─ Unstorable               … refuses this data: another try will not help
 
 A class's docstring is its default message. `str(error)` is for the administrator and names what to do;
 `.hint` adds more. A library's exceptions are translated in the file that imports the library.
@@ -84,3 +85,7 @@ class DeliveryFailed(RevscriptError):
 
 class StoreError(RevscriptError):
     """The database cannot be used."""
+
+
+class Unstorable(StoreError):
+    """The database refuses this data."""

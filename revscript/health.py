@@ -36,8 +36,9 @@ class Problems:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._guard = threading.Lock()
+        self._guard = threading.Lock()  # held while writing: problems are few
         self._standing: dict[str, Standing] = {}
+        self._unwritten: set[str] = set()  # keys of which the database does not know the latest
         for one in stored_problems(database):
             if one.problem.key.startswith(ABOUT_THINGS):
                 self._standing[one.problem.key] = one
@@ -45,36 +46,42 @@ class Problems:
                 rows.strike(database, one.problem.key)
 
     def report(self, problem: Problem) -> None:
-        """Raise it, or renew it; only what is new or says something else is logged and written."""
+        """Raise it, or renew it; only what is new or says something else is logged and written. Never raises."""
         with self._guard:
             known = self._standing.get(problem.key)
             if known is not None and known.problem == problem:
-                return
+                return self._write_missing()
             self._standing[problem.key] = Standing(problem, known.since if known else self._clock())
-        log.warning("problem", key=problem.key, where=problem.where, what=problem.what, way_out=problem.way_out)
-        self._write(self._standing[problem.key])
+            self._unwritten.add(problem.key)
+            self._write_missing()
+        return log.warning("problem", key=problem.key, where=problem.where, what=problem.what, way_out=problem.way_out)
 
     def clear(self, key: str) -> None:
-        """It is over."""
+        """It is over. Never raises."""
         with self._guard:
             if self._standing.pop(key, None) is None:
                 return
+            self._unwritten.add(key)
+            self._write_missing()
         log.info("solved", key=key)
-        try:
-            rows.strike(self._database, key)
-        except StoreError:
-            log.warning("a solved problem could not be struck off in the database", key=key)
 
     def standing(self) -> list[Standing]:
         """All open problems, oldest first."""
         with self._guard:
             return sorted(self._standing.values(), key=lambda one: one.since)
 
-    def _write(self, one: Standing) -> None:
+    def _write_missing(self) -> None:
+        """Bring the database up to what memory knows; what it cannot take now is written at the next occasion."""
         try:
-            rows.write(self._database, one.problem, one.since, self._clock())
+            for key in tuple(self._unwritten):
+                one = self._standing.get(key)
+                if one is None:
+                    rows.strike(self._database, key)
+                else:
+                    rows.write(self._database, one.problem, one.since, self._clock())
+                self._unwritten.discard(key)
         except StoreError:
-            log.warning("a problem could not be written to the database", key=one.problem.key)
+            log.warning("problems cannot be written to the database yet", keys=sorted(self._unwritten))
 
 
 def stored_problems(database: Database) -> list[Standing]:

@@ -30,7 +30,7 @@ from revscript.sandbox import Sandbox
 from revscript.snapshot import Instance, Snapshot, load_snapshot
 from revscript.store.bell import Bell
 from revscript.store.blobs import Blobs
-from revscript.store.database import CommitWatch, Database
+from revscript.store.database import Database
 from revscript.store.intake import Intake
 from revscript.store.ledger import Ledger
 from revscript.store.outbox import Outbox
@@ -51,6 +51,7 @@ def locked(instance: Instance) -> Generator[None]:
     """Hold the instance's lock; ConfigError when another host runs there or its data folder cannot be written."""
     try:
         instance.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        instance.data.chmod(0o700)  # it may have been there: mails are nobody else's business
         file = (instance.data / LOCK).open("a+")
     except OSError as error:
         raise ConfigError(
@@ -242,28 +243,21 @@ class Host:
 
     def stop(self) -> None:
         """Stop all parts in reverse order, within 5 s."""
-        started = time.monotonic()
+        begun = time.monotonic()
         log.info("stopping")
+        started = [watcher for watcher in self.watchers if watcher.is_alive]
         while self._started:
             self._started.pop().stop()
-        for watcher in self.watchers:
-            watcher.join(max(0.05, JOIN_PATIENCE - (time.monotonic() - started)))
+        for watcher in started:
+            watcher.join(max(0.05, JOIN_PATIENCE - (time.monotonic() - begun)))
         self.courier.join(0.05)
         self.stores.database.close()
-        log.info("stopped", seconds=round(time.monotonic() - started, 1))
+        log.info("stopped", seconds=round(time.monotonic() - begun, 1))
 
     def _watch_commits(self) -> None:
         while not self._stop_watching.wait(WATCH_COMMITS):
             try:
-                self._ring_for_others()
+                if self.stores.database.others_committed():
+                    self.bell.ring_all()
             except StoreError as error:
                 log.warning("commits of other processes go unnoticed for now", why=str(error))
-
-    def _ring_for_others(self) -> None:
-        watch = CommitWatch(self.stores.database.path)
-        try:
-            while not self._stop_watching.wait(WATCH_COMMITS):
-                if watch.changed():
-                    self.bell.ring_all()
-        finally:
-            watch.close()

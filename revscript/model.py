@@ -26,6 +26,9 @@ LEVELS = ("info", "important", "alarm")  # ascending
 FAILED_EXITS: frozenset[Exit] = frozenset({"refused", "failed", "stopped", "protocol"})
 
 
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)  # due whatever the clock says: it may be set back between now and then
+
+
 def wall_clock() -> datetime:
     """The host's wall clock, in UTC; the only place that reads it."""
     return datetime.now(UTC)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 
@@ -94,6 +95,7 @@ class Snapshot:
 def load_snapshot(instance: Instance, secrets: Secrets | None = None) -> Snapshot:
     """Read all files of the instance; whatever is wrong with them is among the `findings`, never raised."""
     accounts, findings = read_accounts(instance.accounts, secrets or Secrets(instance.secrets))
+    findings += _none_enabled(accounts, findings, instance.accounts.name)
     settings, wrong_settings = read_settings(instance.settings)
     scripts, wrong_scripts = read_scripts(instance.user_scripts)
     findings += [*wrong_settings, *wrong_scripts]
@@ -140,12 +142,29 @@ def _script_text(path: Path) -> str:
         raise ValueError(f"line {line} is not UTF-8 text; save the file as UTF-8") from None
 
 
+def _none_enabled(accounts: Mapping[str, Account], findings: list[Finding], folder: str) -> list[Finding]:
+    # An account with an error may be an enabled one: then the error is what there is to say.
+    if not accounts or any(account.enabled for account in accounts.values()):
+        return []
+    if any(finding.severity == "error" for finding in findings):
+        return []
+    text = f'no account is enabled: set "enabled": true in {folder}/NAME.json'
+    return [Finding(folder, "", "", text, "warning")]
+
+
 def _script_files(accounts: Mapping[str, Account], scripts: Mapping[str, Script]) -> Iterator[Finding]:
     for name, account in accounts.items():
         method = account.methods.script
         if account.enabled and isinstance(method, ScriptMethod) and method.file not in scripts:
             text = f"there is no script user_scripts/{method.file}; its mails go into quarantine"
+            text += _meant(method.file, scripts)
             yield Finding(f"accounts/{name}.json", "methods.script.file", f'"{method.file}"', text, "warning")
+
+
+def _meant(file: str, scripts: Mapping[str, Script]) -> str:
+    names = {Path(name).stem.lower(): name for name in scripts}
+    close = get_close_matches(Path(file).stem.lower(), names, 1)
+    return f'; did you mean "{names[close[0]]}"?' if close else ""
 
 
 def _default_sender(settings: Settings, accounts: Mapping[str, Account]) -> Iterator[Finding]:

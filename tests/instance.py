@@ -7,11 +7,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from revscript.host import DATABASE, Host
 from revscript.snapshot import Instance
+from revscript.store.ledger import Due
 from tests.servers.dovecot import PASSWORD, Dovecot
 
 FAST = 0.02  # minutes between polls
@@ -75,6 +77,11 @@ def wait_until(true: Callable[[], bool], timeout: float, what: str, pause: float
     while not true():
         assert time.monotonic() < until, f"not within {timeout} s: {what}"
         time.sleep(pause)
+
+
+def due(now: datetime) -> Due:
+    """What may be tried at a time, with pauses of less than an hour."""
+    return Due(now, now + timedelta(hours=1))
 
 
 def settled(instance: Instance) -> int:

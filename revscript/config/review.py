@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def review(account: Account, file: str, root: Path) -> Iterator[Finding]:
     if not account.enabled:
         return
     yield from _secrets(account, file)
-    if account.ca_file and not (root / account.ca_file).is_file():
-        yield Finding(file, "ca_file", f'"{account.ca_file}"', f"there is no file {account.ca_file}")
+    if account.ca_file and (text := _ca_file(account.ca_file, root)):
+        yield Finding(file, "ca_file", f'"{account.ca_file}"', text)
     for place, part in (("receiving", account.receiving), ("sending", account.sending)):
         if getattr(part, "insecure", False):
             yield Finding(file, f"{place}.insecure", "true", INSECURE, "warning")
@@ -38,6 +39,19 @@ def _secrets(account: Account, file: str) -> Iterator[Finding]:
             way_out = f'write it into secrets/{account.name} and put "secret:{account.name}" here'
             text = f"stands here for everybody to read; {way_out}"
             yield Finding(file, place, MASK, text, "warning")
+
+
+def _ca_file(name: str, root: Path) -> str:
+    """Return why connections could not use the file, or nothing."""
+    if not (root / name).is_file():
+        return f"there is no file {name}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(root / name)
+    except ssl.SSLError:
+        return f"{name} is no PEM file with a certificate (-----BEGIN CERTIFICATE-----)"
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"
+    return ""
 
 
 def _idle(account: Account) -> str:

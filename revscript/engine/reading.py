@@ -55,15 +55,19 @@ class Reader:
 
     def read_ahead(self, mail_id: int, settings: Settings) -> None:
         """Read the mail unless it has been, and keep it at hand; JailBroken and StoreError leave it unread."""
-        with self._turn(mail_id):
-            if mail_id not in self._recent:
-                read = self._once(mail_id, settings)
-                with self._guard:
-                    self._recent[mail_id] = read
-                    if len(self._recent) > 2 * MOST_AHEAD:  # of an account that does not run now
-                        self._recent.popitem(last=False)
+        try:
+            with self._turn(mail_id):
+                if mail_id not in self._recent:
+                    self._keep(self._once(mail_id, settings))
+        finally:
+            with self._guard:
+                self._turns.pop(mail_id, None)
+
+    def _keep(self, read: ReadMail) -> None:
         with self._guard:
-            self._turns.pop(mail_id, None)
+            self._recent[read.mail.id] = read
+            if len(self._recent) > 2 * MOST_AHEAD:  # of an account that does not run now
+                self._recent.popitem(last=False)
 
     def take(self, mail_id: int, settings: Settings) -> ReadMail:
         """The mail with its Reading; read now when it has not been. JailBroken and StoreError leave it unread."""
@@ -94,7 +98,9 @@ class Reader:
         why = ""
         for _ in range(READER_TRIES):
             try:
-                return ReadMail(mail, *self._sandbox.read_with_files(self._blobs.chunks(mail.blob_id), mail.size))
+                read = ReadMail(mail, *self._sandbox.read_with_files(self._blobs.chunks(mail.blob_id), mail.size))
+                self.got_through(mail.id)
+                return read
             except ReaderDied as died:
                 why = str(died)
                 log.warning("reader died", mail=mail.id, why=why)
@@ -105,12 +111,25 @@ class Reader:
         return self._head(mail, f"the reader died of it {READER_TRIES} times ({why})")
 
     def breaks_the_jail(self, mail_id: int) -> bool:
-        """Count a broken jail; True when it is this mail's doing: often enough, and the jail works without it."""
+        """Count a broken jail; True when it is this mail's doing.
+
+        That is: often in a row, and the jail works without it, twice: a jail that only was stopped for a while has
+        taken this mail in between.
+        """
         self._broken[mail_id] += 1
-        if self._broken[mail_id] < MOST_BROKEN or not self._sandbox.works():
+        if self._broken[mail_id] < MOST_BROKEN:
+            return False
+        if not self._sandbox.works():
+            self._broken[mail_id] = 0
+            return False
+        if self._broken[mail_id] == MOST_BROKEN:
             return False
         del self._broken[mail_id]
         return True
+
+    def got_through(self, mail_id: int) -> None:
+        """The jail worked with this mail."""
+        self._broken.pop(mail_id, None)
 
     def _head(self, mail: Mail, why: str) -> ReadMail:
         """The fallback: header lines at the most, so that every method still works on the mail."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import structlog
 
 from revscript.commit import Commit, Conflict
 from revscript.config import Account, MissionFolderMethod
 from revscript.engine.reading import Reader
-from revscript.errors import EffectRefused, JailBroken, RevscriptError, StoreError
+from revscript.errors import EffectRefused, JailBroken, RevscriptError, StoreError, Unstorable
 from revscript.jail import wire
 from revscript.jail.effects import attachment_indexes
 from revscript.jail.reading.model import Reading
@@ -25,7 +26,7 @@ from revscript.sandbox import ReaderDied, Sandbox
 from revscript.snapshot import Snapshot
 from revscript.store.bell import Bell
 from revscript.store.blobs import Blobs, StagedBlob
-from revscript.store.ledger import Ledger, Mail, RunRecord, Task
+from revscript.store.ledger import Due, Ledger, Mail, RunRecord, Task
 
 MOST_CONFLICTS = 3  # then the run takes a turn in which nobody else commits
 
@@ -73,7 +74,7 @@ class Trying:
         """Do what is due for a mail. JailBroken and StoreError pass, with nothing counted."""
         read = self.reader.take(mail_id, snapshot.settings)
         case = _Case(read.mail, read.reading, read.files, snapshot.accounts[read.mail.account], snapshot)
-        for task_id in self._ledger.due_tasks(mail_id, self._clock()):
+        for task_id in self._ledger.due_tasks(mail_id, due(snapshot.settings.tries, self._clock())):
             if stopping():
                 return
             log.debug("due", mail=mail_id, task=task_id)
@@ -88,10 +89,16 @@ class Trying:
         except (JailBroken, StoreError):
             self._uncount(task)
             raise
+        except Exception as error:  # a fault of ours: it counts, so that it ends in quarantine and not in a circle
+            log.exception("a try failed by our own fault", mail=task.mail_id, task=task.id)
+            outcome = Outcome(
+                by=f"method:{task.method}", exit="failed", trouble=Trouble(type(error).__name__, str(error))
+            )
+            self._fail(RunRecord(task, outcome, case.snapshot.sha256, self._clock(), 0), case)
 
     def _uncount(self, task: Task) -> None:
         try:
-            self._ledger.uncount(task, self._clock())
+            self._ledger.uncount(task)
         except StoreError:
             log.warning("a try cannot be uncounted yet", task=task.id)
             self._stranded.append(task)
@@ -99,7 +106,7 @@ class Trying:
     def rescue(self) -> None:
         """Give back tasks that were left `running` because the store failed; StoreError while it still does."""
         while self._stranded:
-            self._ledger.uncount(self._stranded[0], self._clock())
+            self._ledger.uncount(self._stranded[0])
             self._stranded.pop(0)
 
     def _run_and_commit(self, task: Task, case: _Case) -> None:
@@ -123,7 +130,7 @@ class Trying:
         try:
             self._extract(case, record.outcome)
             self._commit_run(record, case)
-        except (EffectRefused, ReaderDied) as error:
+        except (EffectRefused, ReaderDied, Unstorable) as error:
             self._fail(_spoiled(record, error), case)
         except JailBroken as error:
             if not self.reader.breaks_the_jail(case.mail.id):
@@ -171,7 +178,9 @@ class Trying:
 
     def _run_script(self, case: _Case, view: View) -> Outcome:
         try:
-            return script.run(case.reading, view, self._sandbox)
+            outcome = script.run(case.reading, view, self._sandbox)
+            self.reader.got_through(case.mail.id)
+            return outcome
         except JailBroken:
             if not self.reader.breaks_the_jail(case.mail.id):
                 raise
@@ -221,8 +230,11 @@ class Trying:
             next_try=again and again.isoformat(),
         )
         if again is None:
-            again = "once" if task.attempts == 1 else f"{task.attempts} times"
-            self._problems.report(quarantined(task, outcome.by, f"failed {again}: {reason}"))
+            often = "once" if task.attempts == 1 else f"{task.attempts} times"
+            self._problems.report(quarantined(task, outcome.by, f"failed {often}: {reason}"))
+        else:
+            tries = len(case.snapshot.settings.tries)
+            self._problems.report(_failing(task, f"{outcome.by}, try {task.attempts} of {tries}: {reason}"))
 
 
 def run_context(case: _Case, task: Task, now: datetime) -> wire.RunContext:
@@ -261,6 +273,12 @@ def _spoiled(record: RunRecord, error: Exception) -> RunRecord:
     return replace(record, outcome=replace(record.outcome, exit="failed", trouble=trouble))
 
 
+def due(tries: tuple[float, ...], now: datetime) -> Due:
+    """What may be tried now; `tries` are the settings' minutes."""
+    longest = max((after - before for before, after in pairwise(tries)), default=0)
+    return Due(now, now + timedelta(minutes=longest + 1))
+
+
 def next_try(attempts: int, tries: tuple[float, ...], now: datetime) -> datetime | None:
     """When to try again after that many attempts; None: no more. `tries` are minutes after the first one."""
     if attempts >= len(tries):
@@ -270,6 +288,17 @@ def next_try(attempts: int, tries: tuple[float, ...], now: datetime) -> datetime
 
 def _quarantine_key(task: Task) -> str:
     return f"quarantine:{task.id}"
+
+
+def _failing(task: Task, what: str) -> Problem:
+    """A mail whose task will be tried again: people can mend the script meanwhile."""
+    return Problem(
+        _quarantine_key(task),
+        f"mail {task.mail_id} ({task.account})",
+        what,
+        f"It is tried again by itself; see `revscript show mails {task.mail_id}`.",
+        "warning",
+    )
 
 
 def quarantined(task: Task, by: str, reason: str) -> Problem:

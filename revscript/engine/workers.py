@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import structlog
 
-from revscript.engine.trying import Trying, quarantined
-from revscript.errors import JailBroken, StoreError
+from revscript.engine.trying import Trying, due, quarantined
+from revscript.errors import JailBroken, RevscriptError, StoreError
 from revscript.model import Clock, Problem, ProblemSink
 from revscript.sandbox import Sandbox
 from revscript.snapshot import Snapshot
@@ -90,15 +90,28 @@ class Engine:
     # ------------------------------------------------------------ choosing
 
     def _work(self) -> None:
-        while True:
-            with self._news:
-                job = None if self._stopping else self._choose()
-                while job is None:
-                    if self._stopping:
-                        return
-                    self._news.wait(self._until_next())
-                    job = None if self._stopping else self._choose()
+        while job := self._next_job():
             job()
+
+    def _next_job(self) -> Callable[[], None] | None:
+        """Wait for something to do; None when the engine stops."""
+        with self._news:
+            while not self._stopping:
+                try:
+                    if job := self._choose():
+                        return job
+                    wait = self._until_next()
+                except Exception as error:  # noqa: BLE001 - a worker never dies of looking for work
+                    wait = BROKEN_PAUSES[0]
+                    self._stale = True
+                    self._report(error)
+                self._news.wait(wait)
+        return None
+
+    def _report(self, error: Exception) -> None:
+        if not isinstance(error, RevscriptError):
+            log.exception("engine failed")
+        self._problems.report(_broken_problem(error))
 
     def _choose(self) -> Callable[[], None] | None:
         if self._stale:
@@ -118,32 +131,24 @@ class Engine:
         return None
 
     def _refill(self) -> None:
+        self.trying.rescue()
+        snapshot = self._snapshot()
+        now_due = due(snapshot.settings.tries, self._clock())
+        for account in self._ledger.accounts_with_work(now_due):
+            if account not in snapshot.accounts:
+                self._problems.report(_orphaned(account))
+            elif not self._backlog.get(account):
+                self._backlog[account] = deque(self._ledger.mails_with_work(account, now_due, AHEAD))
+        if not self._unread:
+            self._unread.extend(self._ledger.unread(AHEAD))
         self._stale = False
-        try:
-            self.trying.rescue()
-            now = self._clock()
-            known = self._snapshot().accounts
-            for account in self._ledger.accounts_with_work(now):
-                if account not in known:
-                    self._problems.report(_orphaned(account))
-                elif not self._backlog.get(account):
-                    self._backlog[account] = deque(self._ledger.mails_with_work(account, now, AHEAD))
-            if not self._unread:
-                self._unread.extend(self._ledger.unread(AHEAD))
-            self._problems.clear("store")
-        except StoreError as error:
-            self._problems.report(store_problem(error))
 
     def _until_next(self) -> float:
         pauses = [until - time.monotonic() for until, _ in self._paused.values()]
         wait = min([LONGEST_WAIT, *(pause for pause in pauses if pause > 0)])
-        try:
-            now = self._clock()
-            due = self._ledger.next_due(now)
-        except StoreError:
-            return min(wait, 1.0)
-        if due is not None:
-            wait = min(wait, (due - now).total_seconds())
+        now = self._clock()
+        if (next_due := self._ledger.next_due(now)) is not None:
+            wait = min(wait, (next_due - now).total_seconds())
         self._stale = True  # what is due by then is not in the backlog
         return max(wait, 0.01)
 
@@ -154,7 +159,8 @@ class Engine:
             self.trying.work(mail_id, self._snapshot(), lambda: self._stopping)
             with self._news:
                 self._paused.pop(account, None)
-            self._problems.clear("jail")
+            for key in ("jail", "store", "engine"):  # all three have just worked
+                self._problems.clear(key)
         except (JailBroken, StoreError) as error:
             self._broken(account, error)
         except Exception as error:  # the engine's own boundary: one mail never stops another
@@ -168,11 +174,9 @@ class Engine:
     def _read_ahead(self, mail_id: int) -> None:
         try:
             self.trying.reader.read_ahead(mail_id, self._snapshot().settings)
-        except (JailBroken, StoreError) as error:
-            self._problems.report(_broken_problem(error))
+        except Exception as error:  # noqa: BLE001 - a boundary like that of `_run_mail`
+            self._report(error)
             time.sleep(BROKEN_PAUSES[0])
-        except Exception:  # whoever runs the mail meets the same error, and reports it
-            log.exception("reading ahead failed", mail=mail_id)
 
     def _broken(self, account: str, error: Exception) -> None:
         """Not the mail's fault: pause the account, a little longer each time; nothing was counted."""

@@ -76,6 +76,11 @@ class Watcher:
         """Seconds between polls."""
         return self._interval
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start watching."""
         self._thread.start()

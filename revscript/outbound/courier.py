@@ -101,7 +101,7 @@ class Courier:
         while not self._stopping:
             wake.clear()
             with self._boundary(lane, wake):
-                act = self._outbox.claim(lane, self._clock())
+                act = self._outbox.claim(lane, self._clock(), timedelta(seconds=1.5 * self._retry().retry[-1]))
                 if act is not None:
                     self._problems.clear("store")  # it was written to just now
                     self._deliver(act)

@@ -110,7 +110,7 @@ def _make(context: Context, mail: MailFacts, effect: FileForm, mission_id: int |
         "state": "to_review",
         "priority": "routine",
         "subject": _cut(mail.reading.subject),
-        "text": _head(mail.reading) if mail.reading.fallback else mail.reading.text,
+        "text": (_head(mail.reading) if mail.reading.fallback else mail.reading.text)[:MAX_TEXT],
         # A name that looks like an address may be somebody else's: then only the real address counts.
         "sender_unit": sender.name if sender.name and "@" not in sender.name else sender.address,
         "sender_address": sender.address,
@@ -138,8 +138,7 @@ def _make(context: Context, mail: MailFacts, effect: FileForm, mission_id: int |
 
 def _head(reading: Reading) -> str:
     """What stands in the form of a mail that could not be read: its header lines."""
-    lines = "\n".join(f"{name}: {value}" for name, value in reading.headers)
-    return lines[:MAX_TEXT]
+    return "\n".join(f"{name}: {value}" for name, value in reading.headers)
 
 
 def _cut(subject: str) -> str:
@@ -151,6 +150,8 @@ def _defects(mail: MailFacts, undated: bool) -> list[str]:
     found = list(mail.reading.defects)
     if undated:
         found.append("the mail has no plausible date: the time of origin is left empty")
+    if len(mail.reading.text) > MAX_TEXT:
+        found.append(f"only the first {MAX_TEXT} of {len(mail.reading.text)} characters stand here")
     if mail.repeats is not None:
         found.append(f"the same bytes as mail {mail.repeats}: probably a repetition")
     return found
@@ -174,12 +175,17 @@ def _add(
         return
     if "text" in said and (not own or _is_shared(context.tx, row.id)):  # the other mails' texts stay
         zone = ZoneInfo(context.settings.time_zone)
-        said["text"] = f"{row.text}\n\n— {mail.date.astimezone(zone):%d.%m.%Y %H:%M} —\n{said['text']}"
+        both = f"{row.text}\n\n— {mail.date.astimezone(zone):%d.%m.%Y %H:%M} —\n{said['text']}"
+        if len(both) <= MAX_TEXT:
+            said["text"] = both
+        else:  # the form is full: many mails with one key must not make it grow for ever
+            _enter(context, row.id, "linked", said.pop("text"))
     if mission_id and row.mission_id is None:
         said["mission_id"] = mission_id
         missions.filed(context, mission_id, row.register_no)
-    if said:
+    if said or mail.date != row.as_of:  # also a mail that says nothing new: an older one must not undo what it confirms
         context.tx.execute(update(message_form).where(here).values(**said, as_of=mail.date))
+    if said:
         _enter(context, row.id, "changed", ", ".join(_WORDS.get(name, name) for name in sorted(said)))
 
 
@@ -233,5 +239,5 @@ def _header(mail: MailFacts, name: str) -> str:
 
 
 def _enter(context: Context, form_id: int, kind: str, text: str) -> None:
-    values = {"form_id": form_id, "kind": kind, "text": text, "by": context.by, "at": context.now}
+    values = {"form_id": form_id, "kind": kind, "text": text[:MAX_TEXT], "by": context.by, "at": context.now}
     context.insert(form_entry, **values, mail_id=context.mail_id)

@@ -67,11 +67,12 @@ def upsert(context: Context, effect: UpsertMission) -> str:
     kind = merge_kind(row.kind, effect.kind)
     if kind != row.kind:
         changed = ("kind", *changed)
-    if changed:
-        values = {**_columns(merged), "kind": kind}
-        if not older:
-            values["as_of"] = date
+    values = {**_columns(merged), "kind": kind} if changed else {}
+    if not older and date != row.as_of:
+        values["as_of"] = date  # also of a mail that says nothing new: an older one must not undo what it confirms
+    if values:
         context.tx.execute(update(mission).where(mission.c.id == row.id).values(**values))
+    if changed:
         _enter(context, row.id, "changed", _in_words(changed, merged, kind))
     elif older and merge_mission(_fields(row), effect.fields, older=False)[1]:
         _enter(context, row.id, "late", f"older than what is known, not applied: {effect.words()}")

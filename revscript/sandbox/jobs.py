@@ -110,7 +110,10 @@ class Sandbox:
     @contextmanager
     def _talk(self, limits: Limits, allowance: Allowance, mail: int | None = None) -> Generator[Conversation]:
         with self._places:
-            conversation = Conversation(self._living(), limits, allowance, mail)
+            try:
+                conversation = Conversation(self._living(), limits, allowance, mail)
+            except OSError as error:  # no descriptors, no memory, no processes left
+                raise JailBroken(f"The confined process cannot be used: {error}") from error
             try:
                 yield conversation
             finally:
@@ -175,6 +178,8 @@ class Sandbox:
             talk.send(to_plain(wire.CompileJob(source=source)))
             sent = list(talk.frames())
             end = talk.finish()
+        if end.kind == "done" and len(sent) != 1:
+            end = JobEnd("protocol", trouble=Trouble("protocol", "compiling ended without byte code"))
         return _Compiled(end, sent[0] if end.kind == "done" and sent else None)
 
     def read(self, mail: Iterable[bytes], size: int, *, headers_only: bool = False) -> Reading:
@@ -233,22 +238,20 @@ def _flaw(reading: Reading) -> str:
         return "a header field that is not name and value"
     try:
         date = datetime.fromisoformat(reading.date or SOME_DATE)
-        compared = date.astimezone(UTC) if date.tzinfo else None
+        good = date.tzinfo is not None and 1970 <= date.astimezone(UTC).year <= 2200
     except (ValueError, OverflowError):
-        compared = None
-    return "" if compared else "a date that is no ISO 8601 with offset"
+        good = False
+    return "" if good else "a date that is no plausible ISO 8601 with offset"
 
 
 def _with_second_chance(job: Callable[[], Result]) -> Result:
     """Repeat a job once when the zygote died under it: that is nobody's fault."""
-    try:
-        return job()
-    except ZygoteDied:
-        pass
-    try:
-        return job()
-    except ZygoteDied:
-        raise JailBroken("The confined process died twice in a row.") from None
+    for _ in range(2):
+        try:
+            return job()
+        except ZygoteDied:
+            continue
+    raise JailBroken("The confined process died twice in a row.")
 
 
 def _pieces(frames: Iterator[Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
@@ -281,7 +284,10 @@ def _reading_limits(size: int) -> Limits:
 @contextmanager
 def memory_file(pieces: Iterable[bytes]) -> Generator[int]:
     """A sealed memory file with the content → its descriptor; nobody can change it afterwards, not even we."""
-    descriptor = os.memfd_create("mail", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        descriptor = os.memfd_create("mail", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        raise JailBroken(f"There is no memory file for the mail: {error}") from error
     try:
         for piece in pieces:
             view = memoryview(piece)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -36,6 +37,8 @@ class Zygote:
         )
         theirs.close()
         self._control = ours
+        self._started: dict[int, int] = {}
+        self._exited: dict[int, tuple[int, int]] = {}
         ours.settimeout(START_TIMEOUT)
         try:
             hello = ours.recv(REPLY.size)
@@ -50,8 +53,6 @@ class Zygote:
         self._sending = threading.Lock()
         self._news = threading.Condition()
         self._last_job = 0
-        self._started: dict[int, int] = {}
-        self._exited: dict[int, tuple[int, int]] = {}
         threading.Thread(target=self._listen, name="zygote", daemon=True).start()
 
     def _listen(self) -> None:
@@ -80,10 +81,11 @@ class Zygote:
             job = self._last_job
             request = REQUEST.pack(job, limits.cpu, limits.memory >> 20, limits.wall, int(with_mail))
             try:
-                socket.send_fds(self._control, [request], [theirs.fileno()])
+                # Never waits: a zygote that does not take a request at once is stopped or hangs.
+                socket.send_fds(self._control, [request], [theirs.fileno()], socket.MSG_DONTWAIT)
             except OSError as error:
                 ours.close()
-                self.alive = False  # the listener may not have noticed yet: the next job must not come here again
+                self._give_up()  # the listener may not have noticed yet: the next job must not come here again
                 raise ZygoteDied from error
         try:
             return job, ours, self._wait(self._started, job)
@@ -98,12 +100,21 @@ class Zygote:
     def _wait(self, news: dict[int, Any], job: int) -> Any:
         with self._news:
             self._news.wait_for(lambda: job in news or not self.alive, START_TIMEOUT)
-            if job not in news:
-                raise ZygoteDied
-            return news.pop(job)
+            if job in news:
+                return news.pop(job)
+        self._give_up()
+        raise ZygoteDied
+
+    def _give_up(self) -> None:
+        """It is dead, or as good as dead: never ask it again."""
+        self.alive = False
+        self._process.kill()
 
     def close(self) -> None:
         """End the zygote; its children die with it."""
         self._control.close()
         self._process.kill()
         self._process.wait()
+        for pidfd in self._started.values():  # of children that nobody waits for any more
+            os.close(pidfd)
+        self._started.clear()

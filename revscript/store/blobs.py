@@ -7,6 +7,7 @@ crash in between leaves rows without a head, which `sweep` removes at the next s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import secrets
@@ -16,6 +17,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from revscript.errors import StoreError
 from revscript.store.database import Database
 from revscript.store.schema import blob, blob_chunk
 
@@ -25,6 +27,7 @@ SWEEP_BATCH = 50
 
 # Built once: on the way of every mail, building a statement takes longer than running it.
 _by_content = select(blob.c.id).where(blob.c.sha256 == bindparam("sha256"))
+_unstage = delete(blob_chunk).where(blob_chunk.c.blob_id == bindparam("of"))
 _chunk = select(blob_chunk.c.data).where(
     blob_chunk.c.blob_id == bindparam("blob_id"), blob_chunk.c.seq == bindparam("seq")
 )
@@ -49,7 +52,16 @@ class Blobs:
 
     def stage(self, pieces: Iterable[bytes]) -> StagedBlob:
         """Take in content piece by piece; at most 1 MiB plus one piece is in memory."""
-        blob_id, digest, size, seq, buffer = secrets.randbits(62) + 1, hashlib.sha256(), 0, 0, bytearray()
+        blob_id = secrets.randbits(62) + 1
+        try:
+            return self._stage(blob_id, pieces)
+        except BaseException:  # a broken fetch, repeated for hours, must not fill the disk
+            with contextlib.suppress(StoreError), self._database.write() as tx:
+                tx.execute(_unstage, {"of": blob_id})
+            raise
+
+    def _stage(self, blob_id: int, pieces: Iterable[bytes]) -> StagedBlob:
+        digest, size, seq, buffer = hashlib.sha256(), 0, 0, bytearray()
         for piece in pieces:
             digest.update(piece)
             size += len(piece)
@@ -70,10 +82,12 @@ class Blobs:
     def keep(self, tx: Connection, staged: StagedBlob, now: datetime) -> int:
         """Make the staged content a blob, inside the transaction that refers to it → blob id.
 
-        The same content is stored once; rows staged for nothing are swept at the next start.
+        The same content is stored once: rows that were staged for nothing go.
         """
         known = tx.scalar(_by_content, {"sha256": staged.sha256})
         if known is not None:
+            if known != staged.blob_id and (staged.seq or not staged.tail):
+                tx.execute(_unstage, {"of": staged.blob_id})
             return known
         if staged.tail:
             tx.execute(insert(blob_chunk), {"blob_id": staged.blob_id, "seq": staged.seq, "data": staged.tail})

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Engine, create_engine, event, insert, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from revscript.errors import StoreError
+from revscript.errors import StoreError, Unstorable
 from revscript.store.migrate import migrate
 from revscript.store.schema import meta
 
@@ -64,7 +64,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._turnstile = Turnstile()
+        self._data_version: int | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # mails are nobody else's business; SQLite gives its other files the same rights
         # One connection writes, always the same: its page cache stays valid. Of the readers the warmest comes first.
         self._writer = _engine(path, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
         self.engine = _engine(path, "BEGIN", pool_size=8, max_overflow=64, pool_use_lifo=True)
@@ -92,36 +94,28 @@ class Database:
         with _translated(self.path), self.engine.connect() as connection, connection.begin():
             yield connection
 
+    def others_committed(self) -> bool:
+        """Whether another process has committed since the last call; StoreError when that cannot be told.
+
+        Asked on the connection that writes, so that our own commits do not count, and beside SQLAlchemy's transactions,
+        inside which `PRAGMA data_version` would freeze.
+        """
+        with _translated(self.path), self._turnstile:
+            raw = self._writer.raw_connection()
+            try:
+                cursor = raw.cursor()
+                cursor.execute("PRAGMA data_version")
+                (version,) = cursor.fetchone() or (0,)
+                cursor.close()
+            finally:
+                raw.close()
+        before, self._data_version = self._data_version, version
+        return before is not None and before != version
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
         self._writer.dispose()
-
-
-class CommitWatch:
-    """Notices commits of other processes (and our own) by `PRAGMA data_version`.
-
-    A plain sqlite3 connection: inside SQLAlchemy's `begin` the value would freeze.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with _translated(path):
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._seen = self._version()
-
-    def _version(self) -> int:
-        with _translated(self._path):
-            return self._connection.execute("PRAGMA data_version").fetchone()[0]
-
-    def changed(self) -> bool:
-        """Whether anybody committed since the last call; StoreError when that cannot be read."""
-        before, self._seen = self._seen, self._version()
-        return before != self._seen
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
 
 
 def inserted(result: CursorResult[Any]) -> int:
@@ -142,7 +136,9 @@ def _set_up(connection: Any, _record: Any) -> None:
 
 
 def _engine(path: Path, begin: str, **pool: Any) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool, pool_timeout=BUSY_TIMEOUT, **pool)
+    engine = create_engine(
+        f"sqlite:///{path}", hide_parameters=True, poolclass=QueuePool, pool_timeout=BUSY_TIMEOUT, **pool
+    )
     event.listen(engine, "connect", _set_up)
 
     def say(connection: Connection) -> None:
@@ -156,7 +152,11 @@ def _engine(path: Path, begin: str, **pool: Any) -> Engine:
 def _translated(path: Path) -> Generator[None]:
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:
+    except (DataError, IntegrityError) as error:
+        raise Unstorable(
+            f"{path}: {error.orig}", hint="If the disk has room, this is a fault of revscript: see the log."
+        ) from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise StoreError(
             f"{path}: {error.orig if isinstance(error, DBAPIError) else error}",
             hint="Check that the disk has room and that the data folder can be written.",

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from revscript.model import Method, ServerMail
+from revscript.model import AT_ONCE, Method, ServerMail
 from revscript.store.blobs import Blobs, StagedBlob
 from revscript.store.database import Database, inserted
 from revscript.store.schema import mail, mailbox, task
@@ -176,7 +176,7 @@ class Intake:
                 "mail_id": mail_id,
                 "account": account,
                 "state": "waiting",
-                "not_before": now,
+                "not_before": AT_ONCE,
                 "reason": "",
             }
             tx.execute(insert(task), [one | {"method": method} for method in methods])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.jail.plain import to_plain
 from revscript.jail.reading.model import Reading
-from revscript.model import METHODS, Method, Outcome, canonical_json, sha256_hex
+from revscript.model import AT_ONCE, METHODS, Method, Outcome, canonical_json, sha256_hex
 from revscript.store.blobs import Blobs, StagedBlob
 from revscript.store.database import Database, inserted
 from revscript.store.schema import mail, reading, run, script_text, task
@@ -40,9 +40,10 @@ _mail = select(
 _reading_blob = select(reading.c.blob_id).where(reading.c.mail_id == bindparam("mail_id"))
 _mail_was_read = update(mail).where(mail.c.id == bindparam("mail_id"), mail.c.state == "received").values(state="read")
 _mail_is_done = update(mail).where(mail.c.id == bindparam("mail_id")).values(state="done")
+_is_due = (task.c.not_before <= bindparam("now")) | (task.c.not_before > bindparam("horizon"))
 _due_tasks = (
     select(task.c.id)
-    .where(task.c.mail_id == bindparam("mail_id"), task.c.state == "waiting", task.c.not_before <= bindparam("now"))
+    .where(task.c.mail_id == bindparam("mail_id"), task.c.state == "waiting", _is_due)
     .order_by(_method_order)
 )
 _open_task = (
@@ -65,6 +66,16 @@ _finish = (
     .where(task.c.id == bindparam("task_id"))
     .values(state="done", exit=bindparam("word"), reason="", finished_at=bindparam("now"), owner=None, lease_until=None)
 )
+
+
+class Due(NamedTuple):
+    """What may be tried: what was to be tried up to `now`, and what is farther off than any pause (`horizon`).
+
+    That happens when the clock was set back meanwhile; nothing may wait for it to get there again.
+    """
+
+    now: datetime
+    horizon: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,23 +125,23 @@ class Ledger:
 
     # ------------------------------------------------------------ what is there to do
 
-    def accounts_with_work(self, now: datetime) -> list[str]:
+    def accounts_with_work(self, due: Due) -> list[str]:
         """Accounts with a task that may run now."""
-        query = select(task.c.account).where(task.c.state == "waiting", task.c.not_before <= now).distinct()
+        query = select(task.c.account).where(task.c.state == "waiting", _is_due).distinct()
         with self._database.read() as tx:
-            return list(tx.scalars(query))
+            return list(tx.scalars(query, due._asdict()))
 
-    def mails_with_work(self, account: str, now: datetime, limit: int) -> list[int]:
+    def mails_with_work(self, account: str, due: Due, limit: int) -> list[int]:
         """An account's mails with a task that may run now, in the order in which they arrived."""
         query = (
             select(task.c.mail_id)
-            .where(task.c.state == "waiting", task.c.account == account, task.c.not_before <= now)
+            .where(task.c.state == "waiting", task.c.account == account, _is_due)
             .group_by(task.c.mail_id)
             .order_by(task.c.mail_id)
             .limit(limit)
         )
         with self._database.read() as tx:
-            return list(tx.scalars(query))
+            return list(tx.scalars(query, due._asdict()))
 
     def unread(self, limit: int) -> list[int]:
         """Mails that the reader has not seen yet, oldest first."""
@@ -194,7 +205,7 @@ class Ledger:
             "attempts": task.c.attempts - 1,
             "owner": None,
             "lease_until": None,
-            "not_before": now,
+            "not_before": AT_ONCE,
         }
         set_aside = (
             update(task).where(ours, often).values(**values, state="quarantined", reason=INTERRUPTED, finished_at=now)
@@ -204,10 +215,10 @@ class Ledger:
             waiting = tx.execute(update(task).where(ours).values(**values, state="waiting"))
             return waiting.rowcount, poisoned
 
-    def due_tasks(self, mail_id: int, now: datetime) -> list[int]:
+    def due_tasks(self, mail_id: int, due: Due) -> list[int]:
         """A mail's tasks that may run now, the script first."""
         with self._database.read() as tx:
-            return list(tx.scalars(_due_tasks, {"mail_id": mail_id, "now": now}))
+            return list(tx.scalars(_due_tasks, {"mail_id": mail_id, **due._asdict()}))
 
     def claim(self, task_id: int, now: datetime) -> Task | None:
         """Begin a try: it is counted before it starts. None when somebody else was faster."""
@@ -216,8 +227,8 @@ class Ledger:
             claimed = tx.execute(_claim, ours).one_or_none()
         return Task(*claimed) if claimed else None
 
-    def uncount(self, claimed: Task, not_before: datetime) -> None:
-        """The try did not happen (clean stop, broken jail): it waits again, uncounted."""
+    def uncount(self, claimed: Task) -> None:
+        """The try did not happen (clean stop, broken jail): it is due again, uncounted."""
         with self._database.write() as tx:
             tx.execute(
                 update(task)
@@ -227,7 +238,7 @@ class Ledger:
                     attempts=task.c.attempts - 1,
                     owner=None,
                     lease_until=None,
-                    not_before=not_before,
+                    not_before=AT_ONCE,
                 )
             )
 

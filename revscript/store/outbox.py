@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from revscript.model import LEVELS
+from revscript.model import AT_ONCE, LEVELS
 from revscript.store.database import Database
 from revscript.store.schema import act
 
 LEASE = timedelta(minutes=10)  # longer than any delivery's deadline
+LONGEST_PAUSE = timedelta(hours=1)  # between two tries, unless the settings say more
 
 _level_order = case({level: -place for place, level in enumerate(LEVELS)}, value=act.c.level)
 
@@ -61,7 +62,7 @@ class Outbox:
             "level": level,
             "state": "pending",
             "payload": payload,
-            "next_at": now,
+            "next_at": AT_ONCE,
             "not_after": not_after,
             "error": "",
             "created_at": now,
@@ -84,11 +85,15 @@ class Outbox:
         with self._database.read() as tx:
             return list(tx.scalars(select(act.c.lane).where(act.c.state == "pending").distinct()))
 
-    def claim(self, lane: str, now: datetime) -> Act | None:
-        """Take the most urgent act of a lane that may be tried now; the try is counted before it starts."""
+    def claim(self, lane: str, now: datetime, longest: timedelta = LONGEST_PAUSE) -> Act | None:
+        """Take the most urgent act of a lane that may be tried now; the try is counted before it starts.
+
+        An act that is farther off than the `longest` pause is due, too: the clock was set back meanwhile.
+        """
         due = (
             select(act.c.id)
-            .where(act.c.state == "pending", act.c.lane == lane, act.c.next_at <= now)
+            .where(act.c.state == "pending", act.c.lane == lane)
+            .where((act.c.next_at <= now) | (act.c.next_at > now + longest))
             .where(act.c.owner.is_(None) | (act.c.lease_until < now))
             .order_by(_level_order, act.c.id)
             .limit(1)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from revscript.model import AT_ONCE
 from revscript.store.database import Database
 from revscript.store.schema import (
     act,
@@ -149,7 +150,7 @@ def _act(row: View) -> View:
         "to": payload.get("to", []) + payload.get("cc", []),
         "subject": payload.get("subject", ""),
         "tries": row["tries"],
-        "next": due if row["state"] == "pending" else None,
+        "next": due if row["state"] == "pending" and due != AT_ONCE else None,
         "error": row["error"],
     }
 
@@ -221,7 +222,8 @@ def _tasks(tx: Connection, mail_id: int) -> list[View]:
     )
     found = _rows(tx, tasks.where(task.c.mail_id == mail_id).order_by(task.c.id))
     for one in found:
-        one["next"] = one.pop("not_before") if one["state"] == "waiting" else None
+        not_before = one.pop("not_before")
+        one["next"] = not_before if one["state"] == "waiting" and not_before != AT_ONCE else None
         one["runs"] = _runs(tx, one.pop("id"))
     return found
 

@@ -16,7 +16,7 @@ from revscript.records.context import MailFacts
 from revscript.snapshot import Instance, Snapshot, load_snapshot
 from revscript.store.intake import Incoming
 from revscript.store.ledger import RunRecord
-from tests.instance import make_instance
+from tests.instance import due, make_instance
 
 NOW = datetime(2026, 3, 1, 11, 0, 5, tzinfo=UTC)
 METHODS: tuple[Method, ...] = ("script", "document")
@@ -97,7 +97,7 @@ def _alarm(stores: Stores, snapshot: Snapshot) -> None:
     ]
     staged = {0: stores.blobs.stage([FAX])}
     facts = MailFacts(1, snapshot.accounts["post"], ALARM, NOW, late=True)
-    for task_id, outcome in zip(stores.ledger.due_tasks(1, NOW), wishes, strict=True):
+    for task_id, outcome in zip(stores.ledger.due_tasks(1, due(NOW)), wishes, strict=True):
         task = stores.ledger.claim(task_id, NOW)
         assert task
         source = SCRIPT if task.method == "script" else None
@@ -112,6 +112,6 @@ def _failure(stores: Stores, snapshot: Snapshot) -> None:
     effect = effects.Notify(audience="all", text="x")
     outcome = Outcome(by="script:onEMail.py", exit="failed", effects=(effect,), trouble=trouble)
     for again in (NOW, None):
-        task = stores.ledger.claim(stores.ledger.due_tasks(2, NOW)[0], NOW)
+        task = stores.ledger.claim(stores.ledger.due_tasks(2, due(NOW))[0], NOW)
         assert task
         stores.ledger.record_failure(RunRecord(task, outcome, snapshot.sha256, NOW, 0, SCRIPT), again)

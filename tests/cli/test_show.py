@@ -102,7 +102,7 @@ LISTS: dict[str, list[dict[str, Any]]] = {
             "to": ["wehr@fuest.example", "stab@fuest.example"],
             "subject": "Alarm",
             "tries": 0,
-            "next": AT,
+            "next": None,
             "error": "",
         }
     ],

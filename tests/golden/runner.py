@@ -21,6 +21,7 @@ from revscript.store.intake import Incoming
 from revscript.store.schema import message_form, mission
 from tests.golden import files
 from tests.golden.picture import Picture
+from tests.instance import due
 
 START = datetime(2026, 11, 23, 14, 20, tzinfo=UTC)
 MANY = 1000  # more mails than any case has
@@ -98,10 +99,10 @@ class Post:
     def work_until(self, end: datetime) -> None:
         """Do what is due until then, tries again included, as the engine's workers do."""
         while True:
-            for mail_id in self.stores.ledger.mails_with_work(self._account.name, self.now, MANY):
+            for mail_id in self.stores.ledger.mails_with_work(self._account.name, due(self.now), MANY):
                 self._trying.work(mail_id, self._snapshot, stopping=lambda: False)
-            due = self.stores.ledger.next_due(self.now)
-            if due is None or due > end:
+            next_due = self.stores.ledger.next_due(self.now)
+            if next_due is None or next_due > end:
                 break
-            self.now = due
+            self.now = next_due
         self.now = end

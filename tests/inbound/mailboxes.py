@@ -21,7 +21,7 @@ from revscript.store.database import Database
 from revscript.store.intake import Intake
 from revscript.store.ledger import Ledger
 from revscript.store.schema import mail
-from tests.instance import wait_until
+from tests.instance import due, wait_until
 from tests.servers.dovecot import PASSWORD
 
 MB = 1_000_000
@@ -86,8 +86,8 @@ class Station:
     def finish(self, most: int = 1000) -> None:
         """Do all open tasks, as the engine would, of the oldest mails."""
         now = wall_clock()
-        for mail_id in self.ledger.mails_with_work("post", now, most):
-            for task_id in self.ledger.due_tasks(mail_id, now):
+        for mail_id in self.ledger.mails_with_work("post", due(now), most):
+            for task_id in self.ledger.due_tasks(mail_id, due(now)):
                 task = self.ledger.claim(task_id, now)
                 assert task
                 with self.database.write() as tx:

@@ -16,7 +16,7 @@ NUMBER = "990007"
 FIRST = MissionFields(keyword="B 2", address="Beispielweg 7", units=("Florian 1",))
 
 
-def upsert(post: Post, minutes: int = 0, **fields: Any) -> str:
+def upsert(post: Post, minutes: float = 0, **fields: Any) -> str:
     """A mail of that many minutes after the first one says this about the mission."""
     effect = UpsertMission(number=NUMBER, fields=MissionFields(**fields))
     return post.commit(effect, mail=post.mail(NOW + minutes * MINUTE)).targets[0]
@@ -58,7 +58,9 @@ def test_a_newer_mail_changes_what_it_names(post: Post) -> None:
 def test_what_says_nothing_new_leaves_no_entry(post: Post) -> None:
     upsert(post, keyword="B 2")
     upsert(post, 1, keyword="B 2", title="")
-    assert (the_mission(post).as_of, entries(post)) == (NOW, [("opened", "B 2")])
+    assert (the_mission(post).as_of, entries(post)) == (NOW + MINUTE, [("opened", "B 2")])
+    upsert(post, 0.5, keyword="B 1")  # older than what the second mail has confirmed
+    assert the_mission(post).keyword == "B 2"
 
 
 def test_an_older_mail_only_fills_what_is_empty(post: Post) -> None:

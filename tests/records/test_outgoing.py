@@ -8,6 +8,7 @@ import pytest
 
 from revscript.errors import EffectRefused
 from revscript.jail.effects import SendMail, TextFile
+from revscript.model import AT_ONCE
 from revscript.store.schema import act
 from tests.records.kit import NOW, Post, post_in
 
@@ -39,7 +40,7 @@ def test_an_act_in_the_outbox(post: Post) -> None:
         "pending",
         mail.id,
     )
-    assert (row.next_at, (row.not_after - NOW).total_seconds()) == (NOW, 48 * 3600)
+    assert (row.next_at, (row.not_after - NOW).total_seconds()) == (AT_ONCE, 48 * 3600)
     (attached,) = row.payload.pop("attachments")
     assert (attached["name"], attached["type"]) == ("plan.pdf", "application/pdf")
     assert post.stores.blobs.content(attached["blob_id"]) == b"plan"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select
 
 from revscript.errors import StoreError
 from revscript.host import WATCH_COMMITS, Stores
-from revscript.store.database import CommitWatch, Database, Turnstile
+from revscript.store.database import Database, Turnstile
 from revscript.store.schema import meta
 
 ANOTHER_PROCESS = """
@@ -142,29 +144,23 @@ def test_readers_see_one_committed_state_and_wait_for_nobody(stores: Stores) -> 
 
 
 def test_a_commit_of_another_process_is_noticed_within_a_second(stores: Stores) -> None:
-    watch = CommitWatch(stores.database.path)
-    assert not watch.changed()
+    assert not stores.database.others_committed()
     subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, str(stores.database.path)], check=True)
-    assert watch.changed()  # at the host's very next look
+    assert stores.database.others_committed()  # at the host's very next look
     assert WATCH_COMMITS < 1
-    assert not watch.changed()
+    assert not stores.database.others_committed()
     assert names(stores.database) == {"command"}
-    watch.close()
 
 
-def test_what_was_rolled_back_is_no_news(stores: Stores) -> None:
-    watch = CommitWatch(stores.database.path)
-    with stores.database.engine.connect() as connection, connection.begin() as transaction:
-        connection.execute(insert(meta).values(name="never", value=""))
-        transaction.rollback()
-    assert not watch.changed()
+def test_our_own_commits_are_no_news(stores: Stores) -> None:
+    assert not stores.database.others_committed()
     put(stores.database, "own")
-    assert watch.changed()
-    watch.close()
+    assert not stores.database.others_committed()
 
 
-def test_a_watch_that_cannot_read_any_more_says_so_in_our_words(stores: Stores) -> None:
-    watch = CommitWatch(stores.database.path)
-    watch.close()
-    with pytest.raises(StoreError):
-        watch.changed()
+def test_nobody_else_may_read_the_store(tmp_path: Path) -> None:
+    database = Database(tmp_path / "new" / "revscript.db")
+    put(database, "x")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "new").iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    database.close()

@@ -9,7 +9,7 @@ import pytest
 
 from revscript.errors import StoreError
 from revscript.host import Stores
-from revscript.model import METHODS, ServerMail
+from revscript.model import AT_ONCE, METHODS, ServerMail
 from revscript.store.intake import Incoming
 from revscript.store.schema import blob, mail, mailbox, task
 from tests.store.kit import MINUTE, NOW, RAW, count, listed, receive, rows
@@ -59,7 +59,7 @@ def test_a_mail_gets_one_task_per_method(stores: Stores, box: int) -> None:
     )
     assert (row.settle, row.cut, row.possible_duplicate_of, row.received_at) == ("waiting", False, None, NOW)
     assert [one.method for one in rows(stores, task)] == list(METHODS)
-    assert {(one.state, one.attempts, one.not_before) for one in rows(stores, task)} == {("waiting", 0, NOW)}
+    assert {(one.state, one.attempts, one.not_before) for one in rows(stores, task)} == {("waiting", 0, AT_ONCE)}
     assert stores.blobs.content(row.blob_id) == RAW
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from revscript.host import Stores
 from revscript.jail.effects import LabelMail, UpsertMission
 from revscript.jail.effects import MissionFields as Fields
 from revscript.jail.reading.model import MailAddress, Reading
-from revscript.model import METHODS, Asked, Outcome, Trouble, sha256_hex
+from revscript.model import AT_ONCE, METHODS, Asked, Outcome, Trouble, sha256_hex
 from revscript.store.ledger import LEASE, MOST_INTERRUPTIONS, RunRecord, Task
 from revscript.store.schema import mail, reading, run, script_text, task
+from tests.instance import due
 from tests.store.kit import MINUTE, NOW, count, listed, opened, receive, rows
 
 SOURCE = "def onEMail(mail):\n    mail.label('Übung')\n"
@@ -50,29 +51,39 @@ def record(of: Task, outcome: Outcome = OUTCOME, source: str | None = None) -> R
 
 def test_a_mails_tasks_come_script_first(stores: Stores, box: int) -> None:
     receive(stores, box, listed(7), methods=tuple(reversed(METHODS)))
-    due = stores.ledger.due_tasks(1, NOW)
-    assert [row_of(stores, one).method for one in due] == list(METHODS)
+    found = stores.ledger.due_tasks(1, due(NOW))
+    assert [row_of(stores, one).method for one in found] == list(METHODS)
 
 
 def test_only_what_waits_and_whose_time_has_come_is_due(stores: Stores, box: int) -> None:
     receive(stores, box, listed(7), methods=METHODS)
-    first, second, third, fourth = stores.ledger.due_tasks(1, NOW)
+    first, second, third, fourth = stores.ledger.due_tasks(1, due(NOW))
     claim(stores, first)
-    stores.ledger.uncount(claim(stores, second), NOW + MINUTE)
-    assert stores.ledger.due_tasks(1, NOW) == [third, fourth]
+    stores.ledger.record_failure(record(claim(stores, second)), NOW + MINUTE)
+    assert stores.ledger.due_tasks(1, due(NOW)) == [third, fourth]
     assert stores.ledger.next_due(NOW) == NOW + MINUTE
-    assert stores.ledger.due_tasks(1, NOW + MINUTE) == [second, third, fourth]
+    assert stores.ledger.due_tasks(1, due(NOW + MINUTE)) == [second, third, fourth]
     assert stores.ledger.next_due(NOW + MINUTE) is None
+
+
+def test_a_clock_that_was_set_back_makes_nothing_wait_for_it(stores: Stores, box: int) -> None:
+    """The host booted a day ahead; then its clock was put right."""
+    receive(stores, box, listed(7), methods=("script", "document"))
+    before = NOW - timedelta(days=1)
+    first, second = stores.ledger.due_tasks(1, due(before))
+    stores.ledger.record_failure(record(claim(stores, first)), NOW + MINUTE)
+    assert stores.ledger.due_tasks(1, due(before)) == [first, second]
+    assert stores.ledger.mails_with_work("leitstelle", due(before), 9) == [1]
+    assert stores.ledger.due_tasks(1, due(NOW)) == [second]  # and nothing is tried too early
 
 
 def test_mails_come_in_the_order_of_their_arrival(stores: Stores, box: int) -> None:
     receive(stores, box, listed(9), listed(8), methods=("script", "document"))
     receive(stores, box, listed(7), account="thw")
-    assert sorted(stores.ledger.accounts_with_work(NOW)) == ["leitstelle", "thw"]
-    assert stores.ledger.mails_with_work("leitstelle", NOW, 10) == [1, 2]
-    assert stores.ledger.mails_with_work("leitstelle", NOW, 1) == [1]
-    assert stores.ledger.mails_with_work("thw", NOW, 10) == [3]
-    assert stores.ledger.mails_with_work("thw", NOW - MINUTE, 10) == []
+    assert sorted(stores.ledger.accounts_with_work(due(NOW))) == ["leitstelle", "thw"]
+    assert stores.ledger.mails_with_work("leitstelle", due(NOW), 10) == [1, 2]
+    assert stores.ledger.mails_with_work("leitstelle", due(NOW), 1) == [1]
+    assert stores.ledger.mails_with_work("thw", due(NOW), 10) == [3]
     assert stores.ledger.unread(2) == [1, 2]
 
 
@@ -120,9 +131,9 @@ def test_a_try_is_counted_before_it_begins(stores: Stores, task_id: int) -> None
 
 
 def test_a_try_that_did_not_happen_is_not_counted(stores: Stores, task_id: int) -> None:
-    stores.ledger.uncount(claim(stores, task_id), NOW + MINUTE)
+    stores.ledger.uncount(claim(stores, task_id))
     row = row_of(stores, task_id)
-    assert (row.state, row.attempts, row.not_before, row.owner) == ("waiting", 0, NOW + MINUTE, None)
+    assert (row.state, row.attempts, row.not_before, row.owner) == ("waiting", 0, AT_ONCE, None)
     assert claim(stores, task_id).attempts == 1
 
 
@@ -130,7 +141,7 @@ def test_uncounting_what_is_through_changes_nothing(stores: Stores, task_id: int
     claimed = claim(stores, task_id)
     with stores.database.write() as tx:
         stores.ledger.finish(tx, claimed, "done", NOW)
-    stores.ledger.uncount(claimed, NOW)
+    stores.ledger.uncount(claimed)
     assert (row_of(stores, task_id).state, row_of(stores, task_id).attempts) == ("done", 1)
 
 
@@ -153,7 +164,7 @@ def test_a_failed_try_waits_for_the_next_and_then_for_a_person(stores: Stores, t
 
 def test_the_mail_is_done_with_its_last_task(stores: Stores, box: int) -> None:
     receive(stores, box, listed(7), methods=("script", "document", "centre"))
-    first, second, third = (claim(stores, one) for one in stores.ledger.due_tasks(1, NOW))
+    first, second, third = (claim(stores, one) for one in stores.ledger.due_tasks(1, due(NOW)))
     through: list[bool] = []
     with stores.database.write() as tx:
         tx.execute(update(task).where(task.c.id == second.id).values(state="discarded"))
@@ -168,7 +179,7 @@ def test_the_mail_is_done_with_its_last_task(stores: Stores, box: int) -> None:
 
 def test_an_interrupted_try_is_none(stores: Stores, box: int) -> None:
     receive(stores, box, listed(7), methods=METHODS)
-    first, second, third, _ = (claim(stores, one) for one in stores.ledger.due_tasks(1, NOW))
+    first, second, third, _ = (claim(stores, one) for one in stores.ledger.due_tasks(1, due(NOW)))
     with stores.database.write() as tx:
         stores.ledger.finish(tx, first, "done", NOW)
     stores.ledger.record_failure(record(second), None)
@@ -179,7 +190,7 @@ def test_an_interrupted_try_is_none(stores: Stores, box: int) -> None:
     states = [(row.state, row.attempts, row.interruptions) for row in rows(stores, task)]
     assert states == [("done", 1, 0), ("quarantined", 1, 0), ("running", 1, 0), ("waiting", 0, 1)]
     recovered = rows(stores, task)[3]
-    assert (recovered.owner, recovered.lease_until, recovered.not_before) == (None, None, NOW + MINUTE)
+    assert (recovered.owner, recovered.lease_until, recovered.not_before) == (None, None, AT_ONCE)
 
 
 def test_what_kills_the_host_again_and_again_is_set_aside(stores: Stores, task_id: int) -> None:

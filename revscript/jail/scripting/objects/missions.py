@@ -198,7 +198,7 @@ class Missions:
         date, old = self._mail_date(), mission.data
         older = is_older(date, mission.as_of)
         mission.data, changed = merge_mission(old, fields, older=older)
-        if changed and not older:
+        if not older:
             mission.as_of = date
         was, mission.kind = mission.kind, merge_kind(mission.kind, kind)
         return Change(old, mission.data, changed, became=mission.kind if mission.kind != was else None)
