@@ -17,12 +17,13 @@ import structlog
 from revscript.commit import Commit
 from revscript.config import Account, Imap, PasswordAuthentication, Settings
 from revscript.engine import Engine, Reader, Trying
-from revscript.errors import ConfigError, StoreError
+from revscript.errors import ConfigError, JailBroken, StoreError
 from revscript.health import Problems
 from revscript.housekeeping import Housekeeping
 from revscript.inbound.imap import ImapSource
 from revscript.inbound.watch import Watched, Watcher
 from revscript.jail.confine import Limits
+from revscript.jail.wire import ScriptProblem
 from revscript.model import METHODS, Clock, Problem, wall_clock
 from revscript.outbound.courier import Courier
 from revscript.outbound.mail import MailDelivery
@@ -110,6 +111,18 @@ def sandbox_for(settings: Settings) -> Sandbox:
     """The jail with the limits of the settings."""
     jail = settings.jail
     return Sandbox(Limits(jail.cpu, jail.memory << 20, int(jail.wall * 1000)), jail.children)
+
+
+def _refused(name: str, problems: tuple[ScriptProblem, ...]) -> Problem:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    where = f"line {first.line}: " if first.line else ""
+    return Problem(
+        f"script:{name}",
+        f"user_scripts/{name}",
+        f"The script cannot run: {where}{first.text}{more}",
+        "Mend it and start again; `revscript check` shows all of it. Its mails go into quarantine until then.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +233,7 @@ class Host:
             )
         if swept := self.stores.blobs.sweep():
             log.info("swept", rows=swept)
+        threading.Thread(target=self._check_scripts, name="scripts", daemon=True).start()
         for part in self._parts():
             self._started.append(part)
             try:
@@ -228,6 +242,19 @@ class Host:
                 self.stop()
                 raise
         log.info("started", accounts=len(self.watchers), instance=self.stores.database.instance_id)
+
+    def _check_scripts(self) -> None:
+        """A script that the policy refuses is a Problem now, not only when an alarm comes."""
+        for account in self.snapshot.accounts.values():
+            script = self.snapshot.script_of(account) if account.enabled and account.methods.script else None
+            if script is None:
+                continue
+            try:
+                refused = self.sandbox.check_script(script.text)
+            except JailBroken:
+                return  # the engine tells of that
+            if refused:
+                self.problems.report(_refused(script.name, refused))
 
     def _parts(self) -> list[_Part]:
         """All threads and processes, in the order in which they start; they stop in reverse."""

@@ -39,6 +39,11 @@ class ImapSource:
     read_timeout: float
     hard_cap: int
 
+    @property
+    def server(self) -> str:
+        """Host and port, for messages."""
+        return f"{self.settings.host}:{self.settings.port}"
+
     def connect(self, cable: Cable | None = None) -> ImapSession:
         """Connect, protect, log in, select the folder."""
         return ImapSession(self, cable or Cable())
@@ -61,7 +66,7 @@ class ImapSource:
     @contextmanager
     def command(self, cable: Cable, extra: float = 0) -> Generator[None]:
         """Translate errors, and end what takes longer than four time-outs and `extra` seconds."""
-        with translated(self.settings.host), cable.deadline(4 * self.read_timeout + extra):
+        with translated(self.server), cable.deadline(4 * self.read_timeout + extra):
             yield
 
     def _dial(self, cable: Cable) -> Client:

@@ -37,7 +37,11 @@ def translated(host: str) -> Generator[None]:
     except imaplib.IMAP4.error as error:
         raise _said_no(host, error) from error
     except TimeoutError as error:
-        raise Unreachable(f"{host} does not answer in time.", hint="Check host, port and firewall.") from error
+        raise Unreachable(
+            f"{host} does not answer in time.",
+            hint="Check host, port and firewall. TLS from the first byte is spoken on the ports 993, 995 and 465, "
+            "STARTTLS on all others.",
+        ) from error
     except OSError as error:
         raise Unreachable(f"{host}: {error}", hint="Check host, port, name resolution and firewall.") from error
     except (RecursionError, MemoryError, ValueError, TypeError, LookupError) as error:

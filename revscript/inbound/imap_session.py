@@ -67,19 +67,33 @@ class ImapSession:
             client.noop()  # some servers search only what they have announced
             uids = client.uids(what)
         mails = tuple(self._describe(uids))
-        return Listing(self._epoch, self._next_uid or max(uids, default=0) + 1, mails)
+        unclear = len(uids) - len(mails)
+        return Listing(self._epoch, self._next_uid or max(uids, default=0) + 1, mails, unclear)
 
     def _describe(self, uids: Sequence[int]) -> Iterator[ServerMail]:
         for start in range(0, len(uids), LIST_BATCH):
             batch = uids[start : start + LIST_BATCH]
-            with self._command() as client:
-                answer = client.items(batch, ["RFC822.SIZE", "INTERNALDATE"])
+            answer = self._sizes(batch)
             for uid in batch:
-                # Without a size it is an answer to something else (RFC 9051 §7.5.2: FETCH may come unasked).
+                # Without a size it is an answer to something else (RFC 9051 §7.5.2: FETCH may come unasked), and a mail
+                # that is gone has none. Never guessed: the size belongs to the mail's identity.
                 said = answer.get(uid, {})
                 if b"RFC822.SIZE" in said:
                     date = _date(said.get(b"INTERNALDATE"))
                     yield ServerMail(self._epoch, str(uid), _number(said[b"RFC822.SIZE"]), date)
+
+    def _sizes(self, uids: Sequence[int]) -> dict[int, dict[bytes, Any]]:
+        """Size and date of mails; one that the server chokes on does not hide the others."""
+        try:
+            with self._command() as client:
+                return client.items(uids, ["RFC822.SIZE", "INTERNALDATE"])
+        except Refused:
+            if len(uids) == 1:
+                return {}
+        found: dict[int, dict[bytes, Any]] = {}
+        for uid in uids:
+            found |= self._sizes([uid])
+        return found
 
     def fetch(self, mails: Sequence[ServerMail]) -> Iterator[Fetched]:
         """Small mails together in one command, large ones in parts."""

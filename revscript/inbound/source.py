@@ -38,6 +38,7 @@ class Listing:
     epoch: str
     next_key: int
     mails: tuple[ServerMail, ...]
+    unclear: int = 0  # mails that were found, but that the server does not describe; a few are gone meanwhile
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class Watcher:
         self._poll_wanted = True
         self._poll_at = 0.0  # monotonic: when to poll by ourselves
         self._settle_wanted = True
+        self._unclear = 0
         self._stopping = False
         # A daemon: a name server that does not answer cannot be interrupted, and nothing is lost by leaving it behind.
         self._thread = threading.Thread(target=self._run, name=f"watch-{watched.account.name}", daemon=True)
@@ -155,6 +156,7 @@ class Watcher:
             self._receive(session, batch)
             self._settle(session)
         self._tell_of_suspects()
+        self._tell_of_unclear(listing.unclear)
         now = self._clock()
         self._intake.proved(self._watched.mailbox_id, now, now + timedelta(seconds=self._interval))
         self._problems.clear("store")  # it was written to just now
@@ -224,6 +226,14 @@ class Watcher:
             self._problems.report(self._watched.set_aside(aside))
         else:
             self._problems.clear(f"mails:{self._watched.account.name}")
+
+    def _tell_of_unclear(self, count: int) -> None:
+        """Mails that the server does not describe; those of one poll alone were deleted meanwhile."""
+        before, self._unclear = self._unclear, count
+        if before and count:
+            self._problems.report(self._watched.not_described(count))
+        elif not count:
+            self._problems.clear(f"unclear:{self._watched.account.name}")
 
     # ------------------------------------------------------------ settling
 

@@ -58,6 +58,15 @@ class Watched:
             "They stay on the server and are tried again; look at them with a mail program, and move or delete them.",
         )
 
+    def not_described(self, count: int) -> Problem:
+        """The server finds mails, but does not tell their size: they cannot be fetched safely."""
+        return Problem(
+            f"unclear:{self.account.name}",
+            self.where,
+            f"The server lists {count} mails, but does not say their size: they are not fetched.",
+            "Look at the mailbox with a mail program; such mails are often damaged on the server.",
+        )
+
     def renumbered(self) -> Problem:
         """UIDVALIDITY has changed."""
         return Problem(

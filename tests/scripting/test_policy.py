@@ -161,3 +161,24 @@ def test_type_parameters_are_refused_where_the_parser_knows_them() -> None:
 def test_message_names_places() -> None:
     with pytest.raises(PolicyRefused, match=r"line 1, column 8: module 'os'"):
         compile_script("import os\n" + ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("def onEMail():\n    pass", "onEMail gets one argument, the mail"),
+        ("def onEMail(mail, more):\n    pass", "onEMail gets one argument, the mail"),
+        ("def onEMail(mail, *, must):\n    pass", "onEMail gets one argument, the mail"),
+        ("def onEmail(mail):\n    pass", "there is onEmail, but the script has no function; write: def onEMail(mail):"),
+        ("def onEMail(mail):\n    if mail.is_test:\n        pass", "is_test is a method; write: .is_test()"),
+        ("def onEMail(mail):\n    return not mail.is_from", "is_from is a method"),
+    ],
+)
+def test_what_would_go_wrong_on_the_day_of_the_alarm(source: str, text: str) -> None:
+    ((_, _, said),) = refused(source, entry="")
+    assert text in said
+
+
+@pytest.mark.parametrize("arguments", ["mail", "mail, more=1", "*mails", "mail, /, *, level='alarm'"])
+def test_a_function_that_takes_the_mail(arguments: str) -> None:
+    assert compile_script(f"def onEMail({arguments}):\n    pass\n")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from revscript.host import DATABASE
+from revscript.snapshot import Instance
 from revscript.store.ledger import MOST_INTERRUPTIONS
 from tests.instance import imap_account, make_instance, rows, smtp, wait_until
 from tests.servers.dovecot import Dovecot
@@ -123,12 +124,13 @@ class Storm:
     log: Path
     lives: int = 0
     deaths: Counter[str] = field(default_factory=Counter[str])  # by the last event
+    idle: int = 0  # deaths at which there was nothing left to do
     files: dict[str, str] = field(default_factory=dict[str, str])  # subject → hash of its attachment
     delivered: Counter[str] = field(default_factory=Counter[str])  # by account
     _read: int = 0
 
     @cached_property
-    def instance(self) -> Any:
+    def instance(self) -> Instance:
         """The instance folder."""
         accounts = {
             name: imap_account(self.dovecot, self._user(name), methods=methods, sending=smtp(self.sink.port))
@@ -219,6 +221,7 @@ class Storm:
         last = self.events(self._read)[-1]
         self._read = self.trace.stat().st_size
         self.deaths[last["event"]] += 1
+        self.idle += self.all_done()
         self.note(f"{self.lives}: {how}; last event {last}")
         self.check()
         return last

@@ -70,8 +70,9 @@ def test_host_killed(moments: int, each: int, begin: Begin) -> None:
     by_row = Counter[str]()
     for point in POINTS:
         by_row[point.row] += storm.deaths[point.event]
-    storm.note(f"deaths by last event: {dict(storm.deaths)}\nby row: {dict(by_row)}")
+    storm.note(f"deaths by last event: {dict(storm.deaths)}\nidle: {storm.idle}\nby row: {dict(by_row)}")
     assert storm.deaths.total() == moments + len(points)
+    assert storm.idle < moments / 4, "most were to die in the middle of a drain"
     assert all(storm.deaths[point.event] >= each for point in POINTS)
     assert all(by_row[point.row] >= 3 * each for point in POINTS)
 

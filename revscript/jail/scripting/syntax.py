@@ -58,6 +58,17 @@ _INSTEAD_OF_NAME = {
 }
 
 
+# Methods that answer yes or no: without the call they would always mean yes.
+_ASKED_BY_CALL = {"is_test": "", "is_from": '"@domain"'}
+
+
+def _takes_one(arguments: ast.arguments) -> bool:
+    places = len(arguments.posonlyargs) + len(arguments.args)
+    needed = places - len(arguments.defaults)
+    required = sum(default is None for default in arguments.kw_defaults)
+    return needed <= 1 and (places >= 1 or arguments.vararg is not None) and not required
+
+
 def problem(line: int | None, column: int | None, text: str) -> ScriptProblem:
     """A problem whose text can be shown; lines and columns count from 1."""
     return ScriptProblem(line=line, column=column and max(column, 0), text=texts.cut(texts.block(text), 1000))
@@ -75,13 +86,26 @@ class Syntax(RestrictingNodeTransformer):
         """Note all problems of the tree, and return it rewritten."""
         self._check_entry(tree)
         self._check_builtins(tree)
+        self._check_calls(tree)
         self.visit(tree)
         return tree
 
     def _check_entry(self, tree: ast.Module) -> None:
-        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-        if not any(isinstance(node, functions) and node.name == ENTRY for node in tree.body):
-            self.problems.append(problem(1, 1, f"the script has no function; write: def {ENTRY}(mail):"))
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        entry = next((node for node in functions if node.name == ENTRY), None)
+        if entry is None:
+            alike = next((node.name for node in functions if node.name.lower() == ENTRY.lower()), None)
+            found = f"there is {alike}, but " if alike else ""
+            self.problems.append(problem(1, 1, f"{found}the script has no function; write: def {ENTRY}(mail):"))
+        elif not _takes_one(entry.args):
+            self.error(entry, f"{ENTRY} gets one argument, the mail; write: def {ENTRY}(mail):")
+
+    def _check_calls(self, tree: ast.Module) -> None:
+        # `if mail.is_test:` would always be true, and every alarm a test.
+        called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in _ASKED_BY_CALL and id(node) not in called:
+                self.error(node, f"{node.attr} is a method; write: .{node.attr}({_ASKED_BY_CALL[node.attr]})")
 
     def _check_builtins(self, tree: ast.Module) -> None:
         # Otherwise a NameError on the day of the alarm.
