@@ -6,15 +6,13 @@
     │  ├─ Unreachable              back off and try again
     │  ├─ AuthFailed               a person must act: shout
     │  └─ Downgrade                the server offers less protection than demanded: never connect
-    ├─ ScriptError                 the administrators' script
-    │  ├─ ScriptRefused            before it ran: line and column
-    │  ├─ ScriptFailed             it raised: its own traceback only
-    │  └─ ScriptStopped            time, memory or output limit
     ├─ JailBroken                  ours, not the script's: try again
     ├─ EffectRefused               an effect that this account may not have, or a malformed one
     ├─ DeliveryFailed              an act did not reach the world; `.permanent` decides about another try
     └─ StoreError                  the database
        └─ Unstorable               … refuses this data: another try will not help
+
+`inbound/` adds kinds of SourceError that only its watcher tells apart (`Refused`, `Vanished`, `Throttled`).
 
 A class's docstring is its default message. `str(error)` is for the administrator and names what to do;
 `.hint` adds more. A library's exceptions are translated in the file that imports the library.
@@ -49,22 +47,6 @@ class AuthFailed(SourceError):
 
 class Downgrade(SourceError):
     """The server offers less protection than this account demands."""
-
-
-class ScriptError(RevscriptError):
-    """The script did not do its work."""
-
-
-class ScriptRefused(ScriptError):
-    """The script uses something that scripts may not use."""
-
-
-class ScriptFailed(ScriptError):
-    """The script raised an exception."""
-
-
-class ScriptStopped(ScriptError):
-    """The script reached a limit and was stopped."""
 
 
 class JailBroken(RevscriptError):

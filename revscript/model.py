@@ -16,10 +16,6 @@ Clock = Callable[[], datetime]
 Method = Literal["script", "document", "centre", "mission_folder"]
 METHODS: tuple[Method, ...] = ("script", "document", "centre", "mission_folder")  # the order of first tries
 
-MailState = Literal["received", "read", "done"]
-TaskState = Literal["waiting", "running", "done", "quarantined", "discarded"]
-SettleState = Literal["waiting", "settled"]
-ActState = Literal["pending", "sent", "dead"]
 Exit = Literal["done", "ignored", "unhandled", "refused", "failed", "stopped", "protocol"]
 
 LEVELS = ("info", "important", "alarm")  # ascending

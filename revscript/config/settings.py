@@ -92,7 +92,7 @@ class Settings(Model):
         default="Europe/Berlin", description="The time zone in which times are shown."
     )
     tries: Tries = Field(
-        default=(0, 1, 10), description="When a failed task is tried, in minutes after its mail arrived."
+        default=(0, 1, 10), description="When a task is tried, in minutes after its first try; then quarantine."
     )
     jail: Jail = Field(default_factory=Jail, description="Limits of script runs and of reading mails.")
     reading_limit: Megabytes = Field(default=50, description="Larger mails (MB) are kept, but not taken apart.")

@@ -25,7 +25,6 @@ MissionKind = Literal["real", "exercise", "medical_standby", "planned"]
 
 Key = Annotated[str, Line(200, min=1)]
 MissionRef = Annotated[str, Ref("mission")]
-FormRef = Annotated[str, Ref("form")]
 Index = Annotated[int, Range(0, 9999)]
 Indexes = Annotated[tuple[Index, ...], Items(MAX_ATTACHMENTS)]
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from revscript.jail.plain import to_plain
 from revscript.jail.reading.model import Reading
 from revscript.model import AT_ONCE, METHODS, Method, Outcome, canonical_json, sha256_hex
-from revscript.store.blobs import Blobs, StagedBlob
+from revscript.store.blobs import Blobs
 from revscript.store.database import Database, inserted
 from revscript.store.schema import mail, reading, run, script_text, task
 
@@ -185,10 +185,6 @@ class Ledger:
         with self._database.read() as tx:
             blob_id = tx.execute(_reading_blob, {"mail_id": mail_id}).scalar_one()
         return _reading.validate_json(self._blobs.content(blob_id), strict=True)
-
-    def raw(self, of: Mail) -> StagedBlob | Any:
-        """The raw mail in pieces."""
-        return self._blobs.chunks(of.blob_id)
 
     # ------------------------------------------------------------ trying
 

@@ -264,12 +264,12 @@ class Storm:
             return int(connection.execute(question, named or values).fetchone()[0])
 
     def events(self, start: int = 0) -> list[dict[str, Any]]:
-        """The trace from a place on; a line may be half written still."""
+        """The trace from a place on; its last line may be half written still."""
         if not self.trace.exists():
             return []
         with self.trace.open("rb") as trace:
             trace.seek(start)
-            return [json.loads(line) for line in trace if line.endswith(b"\n")]
+            return [json.loads(line) for line in trace.read().split(b"\n")[:-1]]
 
     def check(self) -> None:
         """What holds whenever the host dies: tries are all or nothing, and nobody is told of a mail before its end."""

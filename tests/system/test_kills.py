@@ -88,10 +88,12 @@ def test_others_killed(victim: str, kills: int, begin: Begin, dovecot: Dovecot) 
         storm.wait_for_start(host)
         while killed < kills:
             storm.top_up()
-            time.sleep(storm.random.uniform(0, 0.5))
+            time.sleep(storm.random.uniform(0, 1.5 if victim == "zygote" else 0.5))
             assert host.poll() is None
             if victim == "server":
-                dovecot.kill_and_restart()
+                dovecot.kill()
+                time.sleep(storm.random.uniform(0.1, 0.5))
+                dovecot.start()
                 killed += 1
             else:
                 killed += kill_zygote(host.pid)
