@@ -53,6 +53,7 @@ class Engine:
         self._backlog: dict[str, deque[int]] = {}
         self._unread: deque[int] = deque()
         self._busy: set[str] = set()
+        self._reading_ahead = False  # one at a time: more of them only slow down those that run
         self._paused: dict[str, tuple[float, int]] = {}  # account → (monotonic time, failures in a row)
         self._threads: list[threading.Thread] = []
         bell.listen("received", self._wake)
@@ -124,9 +125,10 @@ class Engine:
                 mail_id = mails.popleft()
                 self._stale = self._stale or not mails
                 return lambda: self._run_mail(account, mail_id)
-        if self._unread and self.trying.reader.has_room():
+        if self._unread and not self._reading_ahead and self.trying.reader.has_room():
             mail_id = self._unread.popleft()
             self._stale = self._stale or not self._unread
+            self._reading_ahead = True
             return lambda: self._read_ahead(mail_id)
         return None
 
@@ -167,9 +169,8 @@ class Engine:
             log.exception("engine failed", mail=mail_id)
             self._broken(account, error)
         finally:
-            with self._news:
+            with self._news:  # nobody is woken: this worker looks for the next mail itself
                 self._busy.discard(account)
-                self._news.notify()
 
     def _read_ahead(self, mail_id: int) -> None:
         try:
@@ -177,6 +178,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - a boundary like that of `_run_mail`
             self._report(error)
             time.sleep(BROKEN_PAUSES[0])
+        finally:
+            self._reading_ahead = False
 
     def _broken(self, account: str, error: Exception) -> None:
         """Not the mail's fault: pause the account, a little longer each time; nothing was counted."""
