@@ -170,10 +170,13 @@ def run(descriptor: int, limits: Limits, own_memory: int, with_mail: bool) -> No
     try:
         if descriptor != CHANNEL:
             os.dup2(descriptor, CHANNEL, inheritable=False)
-        if with_mail:
-            mail = _map_mail()
+        # First of all let go of the zygote's control socket: as long as a child holds it, the host does not see that
+        # the zygote has died.
         confine.close_all_above(CHANNEL)
         confine.die_with_parent()
+        if with_mail:
+            mail = _map_mail()
+            confine.close_all_above(CHANNEL)
         confine.limit_resources(limits, own_memory)
     except (OSError, ValueError) as error:
         trouble = wire.ScriptTrouble(type=type(error).__name__, text=str(error)[:500])
