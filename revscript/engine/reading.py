@@ -19,7 +19,7 @@ from revscript.store.blobs import CHUNK, Blobs
 from revscript.store.ledger import Ledger, Mail
 
 READER_TRIES = 3  # at once: a mail that kills the reader gets its fallback Reading without waiting
-MOST_AHEAD = 32  # mails that are kept in memory after reading, until they run: about 1 MB each at the most
+MOST_AHEAD = 32  # mails that are kept in memory after reading, until they run: at most about 4 MB each
 MOST_BROKEN = 4  # times that the jail may break with a mail, before it is the mail's fault
 MB = 1_000_000
 
@@ -66,7 +66,7 @@ class Reader:
     def _keep(self, read: ReadMail) -> None:
         with self._guard:
             self._recent[read.mail.id] = read
-            if len(self._recent) > 2 * MOST_AHEAD:  # of an account that does not run now
+            if len(self._recent) > MOST_AHEAD:  # of an account that does not run now
                 self._recent.popitem(last=False)
 
     def take(self, mail_id: int, settings: Settings) -> ReadMail:

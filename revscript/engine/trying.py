@@ -85,15 +85,20 @@ class Trying:
 
     def _try(self, task: Task, case: _Case) -> None:
         try:
-            self._run_and_commit(task, case)
+            self._run_or_fail(task, case)
         except (JailBroken, StoreError):
             self._uncount(task)
             raise
+
+    def _run_or_fail(self, task: Task, case: _Case) -> None:
+        try:
+            self._run_and_commit(task, case)
+        except (JailBroken, StoreError):
+            raise
         except Exception as error:  # a fault of ours: it counts, so that it ends in quarantine and not in a circle
             log.exception("a try failed by our own fault", mail=task.mail_id, task=task.id)
-            outcome = Outcome(
-                by=f"method:{task.method}", exit="failed", trouble=Trouble(type(error).__name__, str(error))
-            )
+            trouble = Trouble(type(error).__name__, str(error))
+            outcome = Outcome(by=f"method:{task.method}", exit="failed", trouble=trouble)
             self._fail(RunRecord(task, outcome, case.snapshot.sha256, self._clock(), 0), case)
 
     def _uncount(self, task: Task) -> None:

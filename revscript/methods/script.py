@@ -13,7 +13,7 @@ _STOPPED = {"time", "cpu", "memory", "cap", "crash"}
 
 
 def run(reading: Reading, view: View, sandbox: Sandbox) -> Outcome:
-    """Run the account's script; JailBroken is the only exception."""
+    """Run the account's script. Raises JailBroken, and what `view.ask` raises."""
     if view.script is None:
         method = view.account.methods.script
         name = method.file if method else "onEMail.py"

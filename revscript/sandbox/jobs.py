@@ -122,7 +122,7 @@ class Sandbox:
     def run_script(
         self, source: str, reading: Reading, context: wire.RunContext, answer: Callable[[Question], Any]
     ) -> ScriptRun:
-        """Run `onEMail`; `answer` gives plain data for each question. Raises JailBroken only."""
+        """Run `onEMail`; `answer` gives plain data for each question. Raises JailBroken, and what it raises."""
         compiled = self._compiled(source)
         if compiled.code is None:
             return ScriptRun(end=compiled.end)
