@@ -77,6 +77,14 @@ class ProblemSink(Protocol):
         ...
 
 
+class ClockEvidence(Protocol):
+    """Where dates of servers go, so that a wrong clock of this host is noticed."""
+
+    def dated(self, source: str, date: datetime, earliest: datetime) -> None:
+        """`source` (a server) put this date on something that it did between `earliest` (our clock) and now."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question of a run and the answer it got, both as plain data (the answer from committed rows only)."""

@@ -6,7 +6,7 @@ A mail is processed under the snapshot it was claimed under; a changed file make
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -60,11 +60,17 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script or library of the administrators, by its file's name (`onEMail.py`)."""
+    """A script of the administrators with all that it needs, as one whole: the set runs together or not at all.
+
+    `name` is its file's (`onEMail.py`); `libraries` are the modules that it imports, directly or not, name → text;
+    `tables` are the files of `user_scripts/tables`, file name → text. `sha256` is over all of them.
+    """
 
     name: str
     text: str
     sha256: str
+    libraries: Mapping[str, str] = field(default_factory=dict[str, str])
+    tables: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.jail.effects import IgnoreMail, LabelMail, ShowInCentre
 from revscript.records.context import Context
-from revscript.store.schema import centre_entry, mail_label
+from revscript.store.record_tables import centre_entry, mail_label
 
 
 def show(context: Context, effect: ShowInCentre) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select
 from revscript.jail.effects import AddToFolder
 from revscript.records import notices
 from revscript.records.context import Context, File
-from revscript.store.schema import folder_item, mission
+from revscript.store.record_tables import folder_item, mission
 
 TRAY_NOTICE = "house:unassigned-tray"
 

@@ -20,7 +20,7 @@ from revscript.jail.questions import FindForm, FormAnswer
 from revscript.jail.reading.model import MailAddress, Reading
 from revscript.records import missions, registers
 from revscript.records.context import Context, File, MailFacts
-from revscript.store.schema import form_attachment, form_entry, form_recipient, form_source, message_form
+from revscript.store.record_tables import form_attachment, form_entry, form_recipient, form_source, message_form
 
 OLDEST_PLAUSIBLE = timedelta(hours=24)  # design §10: time of origin
 MOST_AHEAD = timedelta(minutes=10)

@@ -14,7 +14,7 @@ from revscript.jail.plain import to_plain
 from revscript.jail.questions import FindMission, MissionAnswer, RunningMissions
 from revscript.records import registers
 from revscript.records.context import Context
-from revscript.store.schema import mission, mission_entry
+from revscript.store.record_tables import mission, mission_entry
 
 _running = select(mission).where(mission.c.state == "running").order_by(mission.c.id)
 _by_number = select(mission).where(mission.c.number == bindparam("number"))

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, update
 from revscript.errors import EffectRefused
 from revscript.jail.effects import Notify
 from revscript.records.context import Context
-from revscript.store.schema import notice
+from revscript.store.record_tables import notice
 
 _by_key = select(notice.c.id, notice.c.as_of).where(notice.c.key == bindparam("key"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from revscript.store.schema import register_head
+from revscript.store.record_tables import register_head
 
 POST = 0  # the post's own register, for what belongs to no mission
 

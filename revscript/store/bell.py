@@ -24,6 +24,10 @@ class Bell:
         """Call `wake(about)` whenever the topic is rung; `about` is an account's name, None may be any."""
         self._listeners[topic].append(wake)
 
+    def leave(self, topic: Topic, wake: Wake) -> None:
+        """No longer call `wake`."""
+        self._listeners[topic] = [one for one in self._listeners[topic] if one != wake]
+
     def ring(self, topic: Topic, about: str | None = None) -> None:
         """Wake those who listen to a topic."""
         for wake in self._listeners[topic]:

@@ -13,21 +13,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from revscript.model import AT_ONCE
 from revscript.store.database import Database
-from revscript.store.schema import (
-    act,
-    applied_effect,
-    folder_item,
-    form_source,
-    mail,
-    mail_label,
-    mailbox,
-    message_form,
-    mission,
-    notice,
-    reading,
-    run,
-    task,
-)
+from revscript.store.record_tables import folder_item, form_source, mail_label, message_form, mission, notice
+from revscript.store.schema import act, applied_effect, mail, mailbox, reading, run, task
 
 View = dict[str, Any]
 

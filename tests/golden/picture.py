@@ -15,7 +15,7 @@ from revscript.jail.effects import Effect
 from revscript.jail.limits import Tagged
 from revscript.jail.reading.model import Reading
 from revscript.model import METHODS
-from revscript.store import schema
+from revscript.store import record_tables, schema
 from revscript.store.blobs import Blobs
 from revscript.store.database import Database
 
@@ -35,18 +35,18 @@ class Picture:
     def __init__(self, database: Database, start: datetime) -> None:
         self._database = database
         self._start = start
-        self._missions = {one.id: one.number for one in self._rows(schema.mission)}
+        self._missions = {one.id: one.number for one in self._rows(record_tables.mission)}
 
     def whole(self) -> Plain:
         """The mails with their tries, then all records."""
         return _lean(
             {
                 "mails": [self._mail(one) for one in self._rows(schema.mail)],
-                "forms": [self._form(one) for one in self._rows(schema.message_form)],
-                "missions": [self._mission(one) for one in self._rows(schema.mission)],
-                "folders": [self._folder_item(one) for one in self._rows(schema.folder_item)],
-                "notices": [self._notice(one) for one in self._rows(schema.notice)],
-                "centre": [f"mail {one.mail_id}: {one.state}" for one in self._rows(schema.centre_entry)],
+                "forms": [self._form(one) for one in self._rows(record_tables.message_form)],
+                "missions": [self._mission(one) for one in self._rows(record_tables.mission)],
+                "folders": [self._folder_item(one) for one in self._rows(record_tables.folder_item)],
+                "notices": [self._notice(one) for one in self._rows(record_tables.notice)],
+                "centre": [f"mail {one.mail_id}: {one.state}" for one in self._rows(record_tables.centre_entry)],
                 "outbox": [self._act(one) for one in self._rows(schema.act)],
                 "problems": [f"{one.where}: {one.what} {one.way_out}" for one in self._rows(schema.problem)],
             }
@@ -68,7 +68,7 @@ class Picture:
             "arrived": self._minute(one.received_at),
             **self._as_read(one.id),
             "possible_duplicate_of": one.possible_duplicate_of,
-            "labels": [label.text for label in self._rows(schema.mail_label, mail_id=one.id)],
+            "labels": [label.text for label in self._rows(record_tables.mail_label, mail_id=one.id)],
             "state": one.state,
             "tasks": [self._task(task) for task in tasks],
         }
@@ -110,7 +110,7 @@ class Picture:
             "number": f"{one.register_no} of mission {register}" if register else one.register_no,
             "mission": self._missions.get(one.mission_id),
             "key": one.external_key,
-            "mails": sorted(source.mail_id for source in self._rows(schema.form_source, form_id=one.id)),
+            "mails": sorted(source.mail_id for source in self._rows(record_tables.form_source, form_id=one.id)),
             "state": one.state,
             "priority": one.priority,
             "subject": one.subject,
@@ -118,11 +118,11 @@ class Picture:
             "sender_unit": one.sender_unit,
             "sender_address": one.sender_address,
             "addressee": one.addressee,
-            "distribution": [found.function for found in self._rows(schema.form_recipient, form_id=one.id)],
+            "distribution": [found.function for found in self._rows(record_tables.form_recipient, form_id=one.id)],
             "composed_at": one.composed_at and one.composed_at.isoformat(),
             "composed_at_raw": one.composed_at_raw,
-            "attachments": [self._file(found) for found in self._rows(schema.form_attachment, form_id=one.id)],
-            "entries": [_entry(found) for found in self._rows(schema.form_entry, form_id=one.id)],
+            "attachments": [self._file(found) for found in self._rows(record_tables.form_attachment, form_id=one.id)],
+            "entries": [_entry(found) for found in self._rows(record_tables.form_entry, form_id=one.id)],
         }
 
     def _mission(self, one: Found) -> Plain:
@@ -138,7 +138,7 @@ class Picture:
             "text": _head(one.text),
             "units": one.units,
             "as_of": one.as_of and one.as_of.isoformat(),
-            "entries": [_entry(found) for found in self._rows(schema.mission_entry, mission_id=one.id)],
+            "entries": [_entry(found) for found in self._rows(record_tables.mission_entry, mission_id=one.id)],
         }
 
     def _folder_item(self, one: Found) -> Plain:

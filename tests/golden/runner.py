@@ -18,7 +18,7 @@ from revscript.sandbox import Sandbox
 from revscript.snapshot import Snapshot, load_snapshot
 from revscript.store.bell import Bell
 from revscript.store.intake import Incoming
-from revscript.store.schema import message_form, mission
+from revscript.store.record_tables import message_form, mission
 from tests.golden import files
 from tests.golden.picture import Picture
 from tests.instance import due

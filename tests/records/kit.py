@@ -24,8 +24,9 @@ from revscript.model import METHODS, Asked, Outcome, sha256_hex
 from revscript.records.context import MailFacts
 from revscript.snapshot import Instance, Snapshot, load_snapshot
 from revscript.store.blobs import StagedBlob
+from revscript.store.columns import metadata
 from revscript.store.ledger import RunRecord
-from revscript.store.schema import metadata, task
+from revscript.store.schema import task
 from tests.store.kit import listed, mailbox, receive
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

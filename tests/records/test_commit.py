@@ -25,9 +25,7 @@ from revscript.jail.effects import (
 from revscript.jail.questions import FindForm, FindMission, RunningMissions
 from revscript.model import Asked, Outcome
 from revscript.records.context import MailFacts
-from revscript.store.schema import (
-    act,
-    applied_effect,
+from revscript.store.record_tables import (
     centre_entry,
     form_entry,
     mail_label,
@@ -35,9 +33,8 @@ from revscript.store.schema import (
     mission,
     mission_entry,
     notice,
-    run,
-    task,
 )
+from revscript.store.schema import act, applied_effect, run, task
 from tests.records.kit import DOCUMENT, MINUTE, NOW, SCRIPT, Post
 
 MISSION = UpsertMission(number="990007", fields=MissionFields(keyword="B 3"))

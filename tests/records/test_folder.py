@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from revscript.jail.effects import AddToFolder, MissionFields, MissionKind, UpsertMission
-from revscript.store.schema import blob, folder_item, mission, notice
+from revscript.store.record_tables import folder_item, mission, notice
+from revscript.store.schema import blob
 from tests.records.kit import MINUTE, NOW, SCRIPT, Post
 
 FOLDER = "method:mission_folder"

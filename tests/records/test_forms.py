@@ -13,7 +13,7 @@ from revscript.errors import EffectRefused
 from revscript.jail.effects import Effect, FileForm, MissionFields, Notify, UpsertMission
 from revscript.jail.questions import FindForm
 from revscript.records.context import MailFacts
-from revscript.store.schema import (
+from revscript.store.record_tables import (
     form_attachment,
     form_entry,
     form_recipient,

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Row
 
 from revscript.jail.effects import FileForm, MissionFields, OpenMission, UpsertMission
-from revscript.store.schema import mission, mission_entry
+from revscript.store.record_tables import mission, mission_entry
 from tests.records.kit import MINUTE, NOW, Post, post_in
 
 NUMBER = "990007"

@@ -6,7 +6,7 @@ import pytest
 
 from revscript.errors import EffectRefused
 from revscript.jail.effects import Level, MissionFields, Notify, UpsertMission
-from revscript.store.schema import notice
+from revscript.store.record_tables import notice
 from tests.records.kit import MINUTE, NOW, Post
 
 

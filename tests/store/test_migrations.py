@@ -17,9 +17,9 @@ from sqlalchemy import Engine, create_engine, text
 
 from revscript.errors import StoreError
 from revscript.host import Stores
+from revscript.store.columns import metadata
 from revscript.store.database import Database
 from revscript.store.migrate import MIGRATIONS, NEWEST
-from revscript.store.schema import metadata
 
 OPEN = """
 import sys

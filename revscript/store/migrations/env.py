@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from revscript.store.schema import metadata
+from revscript.store import record_tables, schema  # noqa: F401  # pyright: ignore[reportUnusedImport]  # fill it
+from revscript.store.columns import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
