@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -12,10 +11,9 @@ from revscript.cli.options import InstanceOption, JsonOption, instance_at
 from revscript.cli.output import counted, emit, say
 from revscript.config.findings import Severity
 from revscript.host import sandbox_for
-from revscript.sandbox import Sandbox
-from revscript.snapshot import Script, Snapshot, load_snapshot
+from revscript.sandbox.sets import assemble
+from revscript.snapshot import Instance, Snapshot, load_snapshot, read_files
 
-_ENTRY = re.compile(r"^(async\s+)?def\s+onEMail\b", re.MULTILINE)
 _STYLES = {"error": "red", "warning": "yellow"}
 
 
@@ -38,12 +36,14 @@ class _Line:
 def check(instance: InstanceOption = None, as_json: JsonOption = False) -> None:
     """Check accounts, settings and scripts.
 
-    Scripts are compiled as the host does it. Exit code 1 when there is an error, 0 with warnings only.
+    Settings are those of settings.json and of the environment. Scripts are compiled as the host does it. Exit code 1
+    when there is an error, 0 with warnings only.
 
     JSON keys: severity, file, place, line, column, text.
     """
-    snapshot = load_snapshot(instance_at(instance))
-    lines = [*_findings(snapshot), *_scripts(snapshot)]
+    where = instance_at(instance)
+    snapshot = load_snapshot(where)
+    lines = [*_findings(snapshot), *_scripts(where, snapshot)]
     for line in lines:
         if as_json:
             emit(asdict(line))
@@ -60,22 +60,20 @@ def _findings(snapshot: Snapshot) -> Iterator[_Line]:
         yield _Line(one.severity, one.file, one.place, None, None, one.text)
 
 
-def _scripts(snapshot: Snapshot) -> Iterator[_Line]:
-    sandbox = sandbox_for(snapshot.settings)
+def _scripts(instance: Instance, snapshot: Snapshot) -> Iterator[_Line]:
+    texts = {script.name: script.text for script in snapshot.scripts.values()}
     wanted = {method.file for account in snapshot.accounts.values() if (method := account.methods.script)}
+    sandbox = sandbox_for(snapshot.settings)
     try:
-        for script in snapshot.scripts.values():
-            yield from _script(script, sandbox, is_library=script.name not in wanted)
+        found = assemble(texts, read_files(instance).tables, sandbox, wanted)
     finally:
         sandbox.stop()
-
-
-def _script(script: Script, sandbox: Sandbox, *, is_library: bool) -> Iterator[_Line]:
-    text = script.text
-    if is_library and not _ENTRY.search(text):  # a library is checked like a script, but needs no onEMail
-        text += "\ndef onEMail(mail):\n    pass\n"
-    for problem in sandbox.check_script(text):
-        yield _Line("error", f"user_scripts/{script.name}", "", problem.line, problem.column, problem.text)
+    for one in found.problems:
+        yield _Line("error", f"user_scripts/{one.file}", "", one.line, one.column, one.text)
+    if snapshot.accounts and not any(one.file.startswith("accounts/") for one in snapshot.errors):
+        for name in sorted(found.scripts.keys() - wanted):
+            text = f'no account runs this script; "methods": {{"script": {{"file": "{name}"}}}} in an account would'
+            yield _Line("warning", f"user_scripts/{name}", "", None, None, text)
 
 
 def _summary(snapshot: Snapshot, lines: list[_Line]) -> str:

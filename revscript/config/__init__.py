@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from revscript.config.account import (
     Account,
+    Canary,
     CentreMethod,
     DocumentMethod,
     Mailbox,
@@ -11,8 +12,17 @@ from revscript.config.account import (
     MissionFolderMethod,
     ScriptMethod,
 )
+from revscript.config.cross import review_together
 from revscript.config.findings import Finding, raise_errors
-from revscript.config.load import load_account, load_settings, read_account, read_accounts, read_settings
+from revscript.config.load import (
+    is_account_name,
+    load_account,
+    load_settings,
+    read_account,
+    read_accounts,
+    read_settings,
+    review_draft,
+)
 from revscript.config.mailbox import (
     Authentication,
     Imap,
@@ -29,15 +39,32 @@ from revscript.config.mailbox import (
     Smtp,
 )
 from revscript.config.secrets import Secret, Secrets
-from revscript.config.settings import Backoff, Jail, Network, Organisation, Outbox, Settings
+from revscript.config.settings import (
+    AlertMail,
+    Alerts,
+    Backoff,
+    Heartbeat,
+    Jail,
+    Network,
+    Organisation,
+    Outbox,
+    Push,
+    Retention,
+    Settings,
+    Web,
+)
 
 __all__ = [
     "Account",
+    "AlertMail",
+    "Alerts",
     "Authentication",
     "Backoff",
+    "Canary",
     "CentreMethod",
     "DocumentMethod",
     "Finding",
+    "Heartbeat",
     "Imap",
     "Jail",
     "Keyword",
@@ -54,17 +81,23 @@ __all__ = [
     "Outbox",
     "PasswordAuthentication",
     "Pop3",
+    "Push",
     "Receiving",
+    "Retention",
     "ScriptMethod",
     "Secret",
     "Secrets",
     "Sending",
     "Settings",
     "Smtp",
+    "Web",
+    "is_account_name",
     "load_account",
     "load_settings",
     "raise_errors",
     "read_account",
     "read_accounts",
     "read_settings",
+    "review_draft",
+    "review_together",
 ]

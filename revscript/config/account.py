@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
-from revscript.config.base import Address, Line, Minutes, Model, Name, refuse, rule
+from revscript.config.base import Address, Line, Minutes, Model, Name, Sender, refuse, rule
 from revscript.config.mailbox import (
     Authentication,
     Imap,
@@ -23,20 +23,21 @@ from revscript.config.mailbox import (
 )
 from revscript.config.secrets import Secret
 
+_SCRIPT_FILE = r"^(?!test_)[^._/\\][^/\\]*\.py$"
+
 
 def _script_file(value: str) -> str | None:
-    good = value.endswith(".py") and "/" not in value and "\\" not in value and value[0] not in "._"
-    return None if good else 'must be the name of a file in user_scripts, like "onEMail.py"'
-
-
-def _sender(value: str) -> str | None:
-    return None if "@" in value and " " not in value else 'must be an address or a domain like "@leitstelle.example"'
+    if not value.endswith(".py") or "/" in value or "\\" in value:
+        return 'must be the name of a file in user_scripts, like "onEMail.py"'
+    if value.startswith((".", "_", "test_")):
+        return 'must not begin with ".", "_" or "test_": such files are no scripts'
+    return None
 
 
 class ScriptMethod(Model):
     """Run the administrators' script."""
 
-    file: Annotated[Name, rule(_script_file)] = Field(
+    file: Annotated[Name, rule(_script_file, _SCRIPT_FILE)] = Field(
         default="onEMail.py", description="The script in user_scripts whose onEMail is called."
     )
 
@@ -55,37 +56,50 @@ class MissionFolderMethod(Model):
     inline: bool = Field(default=False, description="Take pictures that are embedded in the text, too.")
 
 
-def _switch(value: Any) -> Any:
-    """`true` is the method with its defaults, `false` is no method."""
-    if value is True:
-        return {}
-    if value is False or value is None:
-        return None
-    if isinstance(value, dict | Model):
-        return value  # pyright: ignore[reportUnknownVariableType]
-    raise refuse("must be true, false or an object with the method's settings")
+def _switched(model: type[Model], example: str = "") -> BeforeValidator:
+    """`true` is the object with its defaults, `false` is none."""
+    allowed = f"must be true, false or an object like {example}" if example else "must be true or false"
+
+    def switch(value: Any) -> Any:
+        if value is True:
+            return {}
+        if value is False or value is None:
+            return None
+        if isinstance(value, dict | Model):
+            return value  # pyright: ignore[reportUnknownVariableType]
+        raise refuse(allowed)
+
+    return BeforeValidator(switch, json_schema_input_type=bool | model | None)
 
 
 class Methods(Model):
     """What happens to each mail of the account: any combination of four."""
 
-    script: Annotated[ScriptMethod | None, BeforeValidator(_switch, json_schema_input_type=bool | ScriptMethod)] = (
-        Field(default=None, description="Run a script on incoming mail.")
+    script: Annotated[ScriptMethod | None, _switched(ScriptMethod, '{"file": "onEMail.py"}')] = Field(
+        default=None, description="Run a script on incoming mail."
     )
-    document: Annotated[
-        DocumentMethod | None, BeforeValidator(_switch, json_schema_input_type=bool | DocumentMethod)
-    ] = Field(default=None, description="Record incoming mail as an incoming message form.")
-    centre: Annotated[CentreMethod | None, BeforeValidator(_switch, json_schema_input_type=bool | CentreMethod)] = (
-        Field(default=None, description="Show incoming mail in the communication centre.")
+    document: Annotated[DocumentMethod | None, _switched(DocumentMethod)] = Field(
+        default=None, description="Record incoming mail as an incoming message form."
     )
-    mission_folder: Annotated[
-        MissionFolderMethod | None,
-        BeforeValidator(_switch, json_schema_input_type=bool | MissionFolderMethod),
-    ] = Field(default=None, description="Take all attachments into the folder of the running mission.")
+    centre: Annotated[CentreMethod | None, _switched(CentreMethod)] = Field(
+        default=None, description="Show incoming mail in the communication centre."
+    )
+    mission_folder: Annotated[MissionFolderMethod | None, _switched(MissionFolderMethod, '{"inline": true}')] = Field(
+        default=None, description="Take all attachments into the folder of the running mission."
+    )
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the methods that are on, in the order in which they run."""
         return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+
+class Canary(Model):
+    """A mail that the account sends to itself, as a proof that mail really comes through."""
+
+    every: Annotated[float, Field(gt=0, le=1440)] = Field(default=15, description="Minutes between two such mails.")
+    within: Annotated[float, Field(gt=0, le=1440)] = Field(
+        default=5, description="Minutes within which it must be back; then it is a problem."
+    )
 
 
 class Mailbox(NamedTuple):
@@ -129,7 +143,7 @@ class Account(Model):
         description="PEM file of the authority that issued the server's certificate, if it is your own.",
     )
     methods: Methods = Field(default=Methods(), description="What happens to each incoming mail.")
-    allowed_senders: tuple[Annotated[Name, rule(_sender)], ...] = Field(
+    allowed_senders: tuple[Sender, ...] = Field(
         default=(),
         max_length=1000,
         description="Only mails from these addresses and @domains reach the script.",
@@ -140,11 +154,25 @@ class Account(Model):
     max_age: Minutes = Field(
         default=30, description="Minutes after which a mail is late: its alarms are downgraded, not repeated."
     )
+    expect_every: Minutes | None = Field(
+        default=None, description="Minutes within which mail usually comes; a longer silence is a problem."
+    )
+    canary: Annotated[Canary | None, _switched(Canary, '{"every": 15, "within": 5}')] = Field(
+        default=None, description="Send a mail to the account itself now and then, to prove that mail comes through."
+    )
     addressee: Line = Field(
         default="", description="The addressee of incoming message forms; without it the organisation's name."
     )
 
     _name: str = PrivateAttr(default="")
+
+    @model_validator(mode="after")
+    def _canary_can_fly(self) -> Self:
+        if self.canary and (isinstance(self.receiving, NoReceiving) or isinstance(self.sending, NoSending)):
+            lacks = "receiving" if isinstance(self.receiving, NoReceiving) else "sending"
+            text = f"needs an account that both receives and sends; set {lacks}, or leave canary out"
+            raise refuse(text, at="canary")
+        return self
 
     def model_post_init(self, context: Any, /) -> None:
         """Take the account's name, that of its file, from the loader."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from revscript.config.base import Host, Line, Minutes, Model, Name, Port, refuse
+from revscript.config.base import Host, Line, Minutes, Model, Name, Port, refuse, rule, whole
 from revscript.config.secrets import Secret
 
 Interval = Annotated[Minutes, Field(description="Minutes between two looks into the mailbox; decimals are allowed.")]
@@ -16,7 +17,10 @@ Insecure = Annotated[
 ]
 FirstContact = Annotated[
     Literal["all", "new"] | None,
-    Field(description="What happens to the mails that lie in the mailbox when it is watched for the first time."),
+    Field(
+        description='When the mailbox is watched for the first time: "all" processes the unread mails that lie in it, '
+        '"new" only those that come later; without it "all".'
+    ),
 ]
 
 
@@ -56,10 +60,22 @@ class Move(Model):
     move: Name = Field(description="The folder into which a processed mail is moved.")
 
 
+# RFC 9051 §9: a flag-keyword is an atom; what begins with a backslash is a system flag.
+_KEYWORD = r"[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]+"
+
+
+def _keyword(value: str) -> str | None:
+    if re.fullmatch(_KEYWORD, value):
+        return None
+    return 'must be one word of letters, digits, "$", "-", "_" and ".", like "Erledigt" or "$Done"'
+
+
 class Keyword(Model):
     """Set a keyword on the processed mail."""
 
-    keyword: Name = Field(description="The IMAP keyword that a processed mail gets.")
+    keyword: Annotated[Name, rule(_keyword, whole(_KEYWORD))] = Field(
+        description="The IMAP keyword that a processed mail gets."
+    )
 
 
 def _kind_of_after(value: Any) -> str | None:
@@ -90,6 +106,15 @@ class NoReceiving(Model):
     protocol: Literal["none"] = Field(default="none", description="The account is not used to receive.")
 
 
+def _different(folders: tuple[str, ...]) -> tuple[str, ...]:
+    seen: set[str] = set()
+    for name in folders:
+        if folder_id(name) in seen:
+            raise refuse(f'names "{name}" twice; each folder once is enough')
+        seen.add(folder_id(name))
+    return folders
+
+
 class Imap(Model):
     """Fetch with IMAP (RFC 9051, RFC 3501)."""
 
@@ -98,10 +123,15 @@ class Imap(Model):
     port: Port = Field(default=993, description="Port number of the IMAP server.")
     interval: Interval = 1
     after: After = Field(default="seen", description="What happens to a mail when all its methods are done.")
-    folders: tuple[Name, ...] = Field(
-        default=("INBOX",), min_length=1, max_length=100, description="The folders that are watched."
+    folders: Annotated[tuple[Name, ...], AfterValidator(_different)] = Field(
+        default=("INBOX",),
+        min_length=1,
+        max_length=100,
+        description="The folders that are watched, each over a connection of its own.",
     )
-    push: bool = Field(default=False, description="Let the server announce new mails at once (IDLE).")
+    push: bool = Field(
+        default=True, description="Let the server announce new mails at once (IDLE), beside the looks at each interval."
+    )
     include_read: bool = Field(default=False, description="Process mails that somebody else has read already, too.")
     insecure: Insecure = False
     first_contact: FirstContact = None
@@ -109,7 +139,7 @@ class Imap(Model):
     @model_validator(mode="after")
     def _moves_away(self) -> Self:
         if isinstance(self.after, Move) and folder_id(self.after.move) in map(folder_id, self.folders):
-            raise refuse("after.move must be another folder than the watched one")
+            raise refuse("must be another folder than the watched ones", at="after.move")
         return self
 
 

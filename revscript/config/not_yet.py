@@ -5,7 +5,7 @@ The table looks at the file as it was written, so that its findings stand beside
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,67 +13,52 @@ from revscript.config.base import dig
 from revscript.config.findings import Finding, shown
 
 
-def _given(value: Any) -> bool:
-    """Whatever differs from off, empty or left out."""
-    return bool(value)
-
-
-def _is(word: str) -> Callable[[Any], bool]:
-    return lambda value: value == word
-
-
-def _several(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 1  # pyright: ignore[reportUnknownArgumentType]
-
-
-def _always(_: Any) -> bool:
-    return True
-
-
-def _receives(data: Any) -> bool:
-    return dig(data, "receiving.protocol") in ("imap", "pop3")
-
-
 @dataclass(frozen=True)
 class Gap:
-    """An option at `place` that is refused where `asked` says so; `instead` is the way out.
+    """An option at `place` that is refused; `instead` is the way out.
 
-    `default` is what counts where the file says nothing; `only_if` looks at the whole file.
+    Refused is the one value `word`, without it whatever differs from off, empty or left out.
     """
 
     place: str
-    asked: Callable[[Any], bool]
     instead: str
-    default: Any = None
-    only_if: Callable[[Any], bool] = _always
+    word: str | None = None
+
+    def asked(self, value: Any) -> bool:
+        """Whether a value at the place asks for what is not there."""
+        return value == self.word if self.word else bool(value)
 
 
 ACCOUNT = (
-    Gap("authentication.method", _is("oauth2"), 'use "password"'),
-    Gap("authentication.method", _is("none"), 'use "password" to receive', default="none", only_if=_receives),
-    Gap("receiving.protocol", _is("pop3"), 'use "imap"'),
-    Gap("receiving.folders", _several, "name one folder"),
-    Gap("receiving.push", _given, "leave it out, mails are fetched at each interval"),
-    Gap("receiving.first_contact", _given, "leave it out, all unread mails are processed"),
-    Gap("receiving.after.keyword", _given, 'use "seen", "delete", "none" or {"move": "FOLDER"}'),
-    Gap("sending.sign", _given, "leave it out, mails are sent unsigned"),
-    Gap("sending.encrypt", _given, "leave it out, mails are sent unencrypted"),
-    Gap("sending.authentication.method", _is("oauth2"), 'use "password" or "none"'),
-    Gap("ignore_server_certificate", _given, "name your own authority's certificate in ca_file"),
-    Gap("allowed_senders", _given, "leave it out and look at mail.sender in the script"),
-    Gap("skip", _given, "leave it out and look at mail.is_auto_reply in the script"),
+    Gap("authentication.method", 'use "password"', "oauth2"),
+    Gap("receiving.protocol", 'use "imap"', "pop3"),
+    Gap("sending.sign", "leave it out, mails are sent unsigned"),
+    Gap("sending.encrypt", "leave it out, mails are sent unencrypted"),
+    Gap("sending.authentication.method", 'use "password" or "none"', "oauth2"),
 )
 SETTINGS = (
-    Gap("network.proxy", _given, "leave it out, servers are reached directly"),
-    Gap("network.ca_file", _given, "name it in each account's ca_file"),
+    Gap("network.proxy", "leave it out, servers are reached directly"),
+    Gap("network.ca_file", "name it in each account's ca_file"),
+)
+HIDDEN = frozenset(gap.word for gap in ACCOUNT if gap.word)  # words that no message offers
+
+LOGIN = (
+    'is needed to receive: {"method": "password", "username": "…", "password": "secret:NAME"}; '
+    '"none" is not available in this version of revscript'
 )
 
 
 def refused(data: Any, gaps: tuple[Gap, ...], file: str) -> Iterator[Finding]:
     """Yield a finding for every option of `data` (a file's content) that does not work yet."""
     for gap in gaps:
-        silent = gap.place.split(".")[0] not in data
-        value = gap.default if silent else dig(data, gap.place)
-        if value is not None and gap.asked(value) and gap.only_if(data):
+        value = dig(data, gap.place)
+        if value is not None and gap.asked(value):
             text = f"{shown(value)} is not available in this version of revscript; {gap.instead}"
             yield Finding(file, gap.place, shown(value), text)
+    if gaps is ACCOUNT and _receives_without_login(data):
+        yield Finding(file, "authentication", "", LOGIN)
+
+
+def _receives_without_login(data: Any) -> bool:
+    receives = dig(data, "receiving.protocol") in ("imap", "pop3")
+    return receives and ("authentication" not in data or dig(data, "authentication.method") == "none")

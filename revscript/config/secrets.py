@@ -17,7 +17,8 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from revscript.errors import ConfigError
@@ -161,6 +162,10 @@ class Secret:
             return cls(text, context.get("secrets"))
         except ValueError as error:
             raise PydanticCustomError("secret", "{why}", {"why": str(error)}) from None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(schema) | {"minLength": 1, "pattern": f"^(?!{PREFIX})|^{PREFIX}{_NAME.pattern}$"}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

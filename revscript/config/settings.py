@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
-from revscript.config.base import Line, Model, Name, Seconds, refuse, rule
+from revscript.config.base import Address, Host, Line, Minutes, Model, Name, Port, Seconds, Url, refuse, rule
 
 
 def _zone(value: str) -> str | None:
@@ -60,6 +60,61 @@ class Network(Model):
     ca_file: Name | None = Field(default=None, description="PEM file of your own authority, for all servers.")
 
 
+class Push(Model):
+    """How servers are asked to announce new mails (IDLE, RFC 2177), and how that is kept honest."""
+
+    renew: Annotated[float, Field(gt=0, le=1740)] = Field(  # RFC 2177: at least every 29 minutes
+        default=240, description="Seconds after which IDLE is ended and begun anew."
+    )
+    safety_search: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=90, description="Seconds after which the mailbox is searched although the server announced nothing."
+    )
+    connection_age: Seconds = Field(default=3000, description="Seconds after which a connection is replaced.")
+
+
+class Web(Model):
+    """The port for people and programs: health and metrics."""
+
+    enabled: bool = Field(default=True, description="Whether the port is opened at all.")
+    host: Host = Field(
+        default="127.0.0.1", description='The address to listen on; "0.0.0.0" is every network of this machine.'
+    )
+    port: Port = Field(default=8025, description="The port number to listen on.")
+
+
+class Retention(Model):
+    """How long things are kept."""
+
+    raw_mail: Annotated[float, Field(ge=1, le=36_500)] = Field(
+        default=90, description="Days after which the raw text of a mail is removed that nothing refers to any more."
+    )
+
+
+class AlertMail(Model):
+    """Alerts by mail."""
+
+    account: Name = Field(description="The account that sends the alerts.")
+    to: Annotated[tuple[Address, ...], Field(min_length=1, max_length=50)] = Field(
+        description="The addresses that get the alerts."
+    )
+
+
+class Alerts(Model):
+    """How problems reach a person when nobody looks."""
+
+    after: Minutes = Field(default=3, description="Minutes that a problem must last before it is told.")
+    repeat: Minutes = Field(default=60, description="Minutes after which a problem that still lasts is told again.")
+    mail: AlertMail | None = Field(default=None, description="Tell problems by mail.")
+    webhook: Url | None = Field(default=None, description="Tell problems to this URL, by POST with JSON.")
+
+
+class Heartbeat(Model):
+    """A ping that says "I am alive"; when it stays away, the service at the URL raises the alarm."""
+
+    url: Url = Field(description="The URL that is called (GET).")
+    every: Annotated[float, Field(gt=0, le=1440)] = Field(default=5, description="Minutes between two calls.")
+
+
 class Backoff(Model):
     """The pauses between attempts to reach a mail server."""
 
@@ -101,5 +156,12 @@ class Settings(Model):
         default=None, description="The account that sends for accounts which only receive."
     )
     network: Network = Field(default=Network(), description="How servers are reached.")
+    push: Push = Field(default=Push(), description="How servers announce new mails.")
+    web: Web = Field(default=Web(), description="The port for health and metrics.")
+    retention: Retention = Field(default=Retention(), description="How long things are kept.")
+    alerts: Alerts = Field(default=Alerts(), description="How problems reach a person when nobody looks.")
+    heartbeat: Heartbeat | None = Field(
+        default=None, description="A ping to a service that raises the alarm when it stays away."
+    )
     backoff: Backoff = Field(default=Backoff(), description="Pauses between attempts to reach a mail server.")
     outbox: Outbox = Field(default=Outbox(), description="Repeating of mails that could not be sent.")

@@ -28,7 +28,7 @@ class Done:
 
 
 # They change what the command does, or make each start slow.
-_NOT_OURS = ("REVSCRIPT_HOME", "COLUMNS", "PYTHONDONTWRITEBYTECODE")
+_NOT_OURS = ("REVSCRIPT_HOME", "COLUMNS", "PYTHONDONTWRITEBYTECODE", "REVSCRIPT_GOLDEN")
 
 
 def environment() -> dict[str, str]:

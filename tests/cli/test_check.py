@@ -52,4 +52,25 @@ def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
     assert done.code == 0
     assert "warning: accounts/post.json: " in done.out
     assert "hunter2" not in done.out
-    assert done.out.endswith("1 account, 1 script: 1 warning\n")
+    assert "warning: user_scripts/onEMail.py: no account runs this script" in done.out
+    assert done.out.endswith("1 account, 1 script: 2 warnings\n")
+
+
+def test_settings_of_the_environment_are_checked(tmp_path: Path) -> None:
+    make_instance(tmp_path, {"post": {"address": "einsatz@fuest.example", "enabled": False}}, settings={"tries": [0]})
+    done = revscript("check", "--json", cwd=tmp_path, REVSCRIPT_WEB__PORT="0", REVSCRIPT_WEB_HOST="x")
+    assert done.code == 1
+    assert [(row["severity"], row["file"], row["place"]) for row in done.rows if row["severity"] == "error"] == [
+        ("error", "environment", "REVSCRIPT_WEB_HOST"),
+        ("error", "environment", "REVSCRIPT_WEB__PORT"),
+    ]
+    assert revscript("check", cwd=tmp_path, REVSCRIPT_WEB__PORT="9000").code == 0
+
+
+def test_a_script_that_no_account_runs(tmp_path: Path) -> None:
+    scripts = {"alarm.py": "def onEMail(mail):\n    pass\n", "words.py": "LEVELS = {'B 3': 'alarm'}\n"}
+    make_instance(tmp_path, {"post": {"address": "einsatz@fuest.example", "enabled": False}}, scripts)
+    done = revscript("check", cwd=tmp_path)
+    assert done.code == 0
+    assert "warning: user_scripts/alarm.py: no account runs this script" in done.out
+    assert "words.py" not in done.out

@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.instances import ROOT, instance_of, snapshot_of
+from tests.config.instances import ROOT, environ_of, instance_of, snapshot_of
 
+GOLDEN = bool(os.environ.get("REVSCRIPT_GOLDEN"))
 CASES = sorted(path for path in (ROOT / "tests" / "bad_config").iterdir() if path.is_dir())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_findings_are_exact(case: Path, tmp_path: Path) -> None:
-    snapshot = snapshot_of(instance_of(case, tmp_path))
+    snapshot = snapshot_of(instance_of(case, tmp_path), environ_of(case))
     said = "".join(f"{finding.severity}: {finding}\n" for finding in snapshot.findings)
-    if os.environ.get("REVSCRIPT_GOLDEN"):
+    if GOLDEN:
         (case / "expected.txt").write_text(said)
     assert said == (case / "expected.txt").read_text()
-    assert "hunter2" not in repr(snapshot)
+    assert "hunter2" not in said + repr(snapshot)
     for name in snapshot.accounts:
         assert not any(f"/{name}.json" in error.file for error in snapshot.errors)

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from revscript.config import (
     Account,
+    Canary,
     Imap,
+    Keyword,
     Mailbox,
-    Move,
     NoAuthentication,
     Secrets,
     Settings,
@@ -29,7 +30,7 @@ from revscript.config import (
     read_settings,
 )
 from revscript.config.base import Model
-from revscript.config.findings import _models
+from revscript.config.findings import models_of
 from revscript.errors import ConfigError
 from tests.config.instances import ENVIRON, ROOT
 
@@ -38,7 +39,7 @@ def models(root: type[Model]) -> Iterator[type[Model]]:
     """Every model that a file can hold."""
     yield root
     for field in root.model_fields.values():
-        for model in _models(field.annotation):
+        for model in models_of(field.annotation):
             yield from models(model)
 
 
@@ -57,7 +58,7 @@ def test_defaults() -> None:
     )
     assert account.enabled
     assert account.max_age == 30
-    assert account.receiving == Imap(host="Mail.Fuest.example.", port=993, interval=1, after="seen", push=False)
+    assert account.receiving == Imap(host="Mail.Fuest.example.", port=993, interval=1, after="seen", push=True)
     assert account.mailboxes() == (Mailbox("imap", "mail.fuest.example", "", "INBOX"),)
     assert account.methods.names() == ()
     assert Smtp(host="smtp.fuest.example").port == 587
@@ -71,29 +72,38 @@ def test_frozen() -> None:
         Settings().reading_limit = 5  # pyright: ignore[reportAttributeAccessIssue]
 
 
+EVERYTHING: dict[str, Any] = {
+    "address": "einsatz@fuest.example",
+    "authentication": {"method": "password", "username": "einsatz", "password": "secret:good"},
+    "receiving": {
+        "protocol": "imap",
+        "host": "imap.fuest.example",
+        "interval": 0.25,
+        "after": {"keyword": "$Erledigt"},
+        "folders": ["Alarme", "INBOX"],
+        "push": True,
+        "include_read": True,
+        "first_contact": "new",
+    },
+    "sending": {"protocol": "smtp", "host": "::1", "authentication": {"method": "none"}},
+    "methods": {
+        "script": {"file": "alarm.py"},
+        "document": {},
+        "centre": True,
+        "mission_folder": {"inline": True},
+    },
+    "ignore_server_certificate": True,
+    "allowed_senders": ["@leitstelle.example", "wetter@dwd.example"],
+    "skip": ["bounce", "auto_reply"],
+    "expect_every": 90,
+    "canary": {"every": 10},
+}
+
+
 def test_everything_at_once(tmp_path: Path) -> None:
-    data = {
-        "address": "einsatz@fuest.example",
-        "authentication": {"method": "password", "username": "einsatz", "password": "secret:good"},
-        "receiving": {
-            "protocol": "imap",
-            "host": "imap.fuest.example",
-            "interval": 0.25,
-            "after": {"move": "Erledigt"},
-            "folders": ["Alarme"],
-            "include_read": True,
-        },
-        "sending": {"protocol": "smtp", "host": "::1", "authentication": {"method": "none"}},
-        "methods": {
-            "script": {"file": "alarm.py"},
-            "document": {},
-            "centre": True,
-            "mission_folder": {"inline": True},
-        },
-    }
     path = tmp_path / "accounts" / "post.json"
     path.parent.mkdir()
-    path.write_text("\ufeff" + json.dumps(data))
+    path.write_text("\ufeff" + json.dumps(EVERYTHING))
     account = load_account(path, Secrets(tmp_path, ENVIRON))
     assert account.name == "post"
     assert account.methods.names() == ("script", "document", "centre", "mission_folder")
@@ -102,7 +112,9 @@ def test_everything_at_once(tmp_path: Path) -> None:
     assert account.methods.mission_folder
     assert account.methods.mission_folder.inline
     assert isinstance(account.receiving, Imap)
-    assert account.receiving.after == Move(move="Erledigt")
+    assert account.receiving.after == Keyword(keyword="$Erledigt")
+    assert [mailbox.folder for mailbox in account.mailboxes()] == ["Alarme", "INBOX"]
+    assert account.canary == Canary(every=10, within=5)
     assert account.sending_login() == NoAuthentication()
     assert [(place, secret.reveal()) for place, secret in account.secrets()] == [
         ("authentication.password", "correct-horse")
@@ -151,9 +163,39 @@ def test_the_example_is_disabled_complete_and_without_findings() -> None:
     assert set(data["methods"]) == {"script", "document", "centre", "mission_folder"}
 
 
-def test_schemas_can_be_made() -> None:
-    for model in (Account, Settings):
-        json.dumps(model.model_json_schema())
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("https://alerts.example/a?b=c", True),
+        ("https://mue:geheim@alerts.example:8443/", True),
+        ("http://localhost:8080/x", True),
+        ("http://127.0.0.1", True),
+        ("http://[::1]:80/", True),
+        ("http://alerts.example/", False),
+        ("http://localhost.evil.example/", False),
+        ("http://127.0.0.1.evil.example/", False),
+        ("http://localhost@evil.example/", False),
+        ("ftp://alerts.example", False),
+        ("https://", False),
+        ("https:///path", False),
+        ("https://alerts.example:port/", False),
+        ("https://alerts.example/a b", False),
+        ("https://alerts.example/\n", False),
+        ("alerts.example", False),
+        ("https://[::1", False),
+        ("", False),
+    ],
+)
+def test_urls(url: str, good: bool) -> None:
+    data = json.dumps({"heartbeat": {"url": url}})
+    if not good:
+        with pytest.raises(ValidationError):
+            Settings.model_validate_json(data, strict=True)
+        return
+    settings = Settings.model_validate_json(data, strict=True)
+    assert settings.heartbeat
+    assert settings.heartbeat.url == url
+    assert "geheim" not in repr(settings)
 
 
 KEYS = sorted({field.alias or name for model in EVERY for name, field in model.model_fields.items()})
