@@ -8,6 +8,7 @@ at here.
 from __future__ import annotations
 
 import imaplib
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +29,10 @@ from revscript.net.cable import Cable
 
 @dataclass(frozen=True, slots=True)
 class ImapSource:
-    """An IMAP folder with its login. `hard_cap`: bytes above which only the head of a mail is fetched."""
+    """An IMAP folder with its login.
+
+    `hard_cap`: bytes above which only the head of a mail is fetched; `renew`: seconds after which IDLE is begun anew.
+    """
 
     settings: Imap
     folder: str
@@ -38,6 +42,8 @@ class ImapSource:
     connect_timeout: float
     read_timeout: float
     hard_cap: int
+    renew: float = 240
+    ignore_certificate: bool = False
 
     @property
     def server(self) -> str:
@@ -52,7 +58,7 @@ class ImapSource:
         """A client with the folder selected, and what the server said of the folder."""
         client: Client | None = None
         try:
-            with self.command(cable, self.connect_timeout):
+            with translated(self.server), cable.deadline(4 * self.read_timeout + self.connect_timeout):
                 client = self._dial(cable)
                 self._protect(client)
                 self._log_in(client)
@@ -64,22 +70,25 @@ class ImapSource:
             raise
 
     @contextmanager
-    def command(self, cable: Cable, extra: float = 0) -> Generator[None]:
+    def command(self, client: Client, extra: float = 0) -> Generator[None]:
         """Translate errors, and end what takes longer than four time-outs and `extra` seconds."""
-        with translated(self.server), cable.deadline(4 * self.read_timeout + extra):
+        with translated(self.server), client.protocol.within(4 * self.read_timeout + extra):
             yield
 
     def _dial(self, cable: Cable) -> Client:
         host, port = self.settings.host, self.settings.port
-        context = tls.context(self.ca_file) if tls.way(port) == "implicit" else None
+        context = self._context() if tls.way(port) == "implicit" else None
         return Client(cable, host, port, context, SocketTimeout(self.connect_timeout, self.read_timeout))
+
+    def _context(self) -> ssl.SSLContext:
+        return tls.context(self.ca_file, ignore_certificate=self.ignore_certificate)
 
     def _protect(self, client: Client) -> None:
         if tls.way(self.settings.port) == "implicit":
             return
         # PREAUTH leaves no place for STARTTLS: perhaps somebody in between wants that (CVE-2020-12398).
         if not client.preauthenticated and client.has_capability("STARTTLS"):
-            client.starttls(tls.context(self.ca_file))
+            client.starttls(self._context())
         else:
             tls.require_clear_text_allowed(self.settings.host, insecure=self.settings.insecure, protocol="IMAP")
 

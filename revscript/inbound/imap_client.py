@@ -1,26 +1,28 @@
-"""imapclient with what it lacks: a cable that can be cut, bounds for what a server sends, and a NO of its own type.
+"""imapclient with what it lacks: a cable that can be cut, bounds for what a server sends, a NO of its own type, and an
+IDLE that loses nothing.
 
-SECURITY: imaplib takes in whatever a server sends. Here an answer has a largest size, and the library's protocol of the
-traffic (with passwords and mails in it) is off.
+imapclient's `idle_check` waits for the socket while an announcement already lies in imaplib's buffer, and takes a dead
+connection for one without news (testbed.md §6). Here `listen` reads lines from the protocol's own buffer.
+
+SECURITY: the library's log of the traffic (with passwords and mails in it) is off; bounds are `imap_protocol`'s.
 """
 
 from __future__ import annotations
 
 import contextlib
-import imaplib
-import socket
 import ssl
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from imapclient import IMAPClient, SocketTimeout
 
 from revscript.inbound.imap_errors import ServerSaysNo, text_of
+from revscript.inbound.imap_protocol import Protocol
+from revscript.net import tls
 from revscript.net.cable import Cable
 
-MOST_BYTES = 32 << 20  # of one command's answer: the largest that we ask for are 20 mails of 1 MiB
 MOST_FOLDERS = 50  # named in an error
-imaplib._MAXLINE = 16 << 20  # pyright: ignore[reportAttributeAccessIssue]  # 1 MB is a SEARCH of 140,000 mails
 
 
 class Client(IMAPClient):
@@ -30,9 +32,21 @@ class Client(IMAPClient):
         self, cable: Cable, host: str, port: int, context: ssl.SSLContext | None, timeouts: SocketTimeout
     ) -> None:
         self._cable = cable
+        self._idle: bytes | None = None  # the tag of the IDLE under way
         super().__init__(host, port, ssl=context is not None, ssl_context=context, timeout=cast("float", timeouts))
         self._imap.debug = 0
+        self.protocol.patience = timeouts.read
         self.normalise_times = False  # else INTERNALDATE becomes a naive local time
+
+    @property
+    def protocol(self) -> Protocol:
+        """The connection below."""
+        return cast("Protocol", self._imap)
+
+    @property
+    def certificate_expires(self) -> datetime | None:
+        """When the server's certificate ends; None in clear text."""
+        return tls.certificate_expires(self.protocol.sock)
 
     @property
     def preauthenticated(self) -> bool:
@@ -66,43 +80,45 @@ class Client(IMAPClient):
         names = [str(name) for _, _, name in cast("list[tuple[Any, Any, Any]]", self.list_folders())]
         return ", ".join(sorted(names)[:MOST_FOLDERS])
 
-    def _create_IMAP4(self) -> _Protocol:  # pyright: ignore[reportIncompatibleMethodOverride]  # imapclient 4.1
+    # ------------------------------------------------------------ IDLE (RFC 2177)
+
+    @property
+    def is_idling(self) -> bool:
+        """Whether the server is told to announce, and no other command may be given."""
+        return self._idle is not None
+
+    def start_idle(self) -> None:
+        """IDLE; ServerSaysNo when it is refused although the server offers it."""
+        protocol: Any = self._imap
+        tag = protocol._command("IDLE")
+        while protocol._get_response() is not None:  # announcements may come before the go-ahead
+            protocol._check_bye()
+            if answer := protocol.tagged_commands.get(tag):
+                del protocol.tagged_commands[tag]
+                raise ServerSaysNo(f"IDLE: {text_of(answer[1][0])}")
+        self._idle = tag
+
+    def listen(self) -> None:
+        """Take in what the server has announced so far, without waiting; `abort` when it has gone."""
+        while (line := self.protocol.line_now()) is not None:
+            if line[:5].upper() == b"* BYE":
+                raise self._imap.abort(text_of(line[5:].strip()) or "the server says goodbye")
+            if not line.startswith(b"* ") or line.endswith(b"}"):  # it ends IDLE by itself, or begins a literal
+                raise self._imap.abort(f"unexpected while idling: {text_of(line)}")
+
+    def end_idle(self) -> None:
+        """DONE, and wait for the answer: the proof that the server still is there."""
+        tag, self._idle = self._idle, None
+        protocol: Any = self._imap
+        protocol.send(b"DONE\r\n")
+        typ, data = protocol._get_tagged_response(tag)
+        self._check_resp("OK", "IDLE", typ, data)
+
+    def _create_IMAP4(self) -> Protocol:  # pyright: ignore[reportIncompatibleMethodOverride]  # imapclient 4.1
         connect_timeout = cast("SocketTimeout", self._timeout).connect
-        return _Protocol(self._cable, self.host, self.port, self.ssl_context if self.ssl else None, connect_timeout)
+        return Protocol(self._cable, self.host, self.port, self.ssl_context if self.ssl else None, connect_timeout)
 
     def _check_resp(self, expected: str, command: Any, typ: str, data: Any) -> None:  # a hook of imapclient 4.1
         if typ == "NO":
             raise ServerSaysNo(text_of(data[0]))
         super()._check_resp(expected, command, typ, data)
-
-
-class _Protocol(imaplib.IMAP4):
-    """imaplib's side: where the socket comes from, and how much may come through it."""
-
-    def __init__(self, cable: Cable, host: str, port: int, context: ssl.SSLContext | None, timeout: float) -> None:
-        self._cable = cable
-        self._context = context
-        self._left = MOST_BYTES
-        super().__init__(host, port, timeout)
-
-    def _create_socket(self, timeout: float) -> socket.socket:
-        sock = self._cable.dial(self.host, self.port, timeout)
-        return self._context.wrap_socket(sock, server_hostname=self.host) if self._context else sock
-
-    def send(self, data: Any) -> None:
-        self._left = MOST_BYTES
-        super().send(data)
-
-    def readline(self) -> bytes:
-        line = super().readline()
-        self._take(len(line))
-        return line
-
-    def read(self, size: int) -> bytes:
-        self._take(size)
-        return super().read(size)
-
-    def _take(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
-            raise self.abort(f"the server sends more than {MOST_BYTES >> 20} MiB where less was asked for")

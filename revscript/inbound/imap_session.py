@@ -1,21 +1,25 @@
-"""A selected IMAP folder: look, fetch, settle.
+"""A selected IMAP folder: look, fetch, settle, and rest with IDLE meanwhile.
 
 Only `BODY.PEEK[]` and UID commands: fetching changes nothing, and CLOSE (which expunges) is never used.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from imapclient import DELETED, SEEN
+import structlog
 
+from revscript.config import Keyword
 from revscript.errors import Unreachable
+from revscript.inbound.doorbell import Doorbell
 from revscript.inbound.imap_client import Client
-from revscript.inbound.imap_errors import ServerSaysNo, means_trouble, text_of
+from revscript.inbound.imap_errors import ServerSaysNo
+from revscript.inbound.imap_settle import tell
 from revscript.inbound.source import Fetched, Listing, Refused, Settlement, Vanished
 from revscript.model import ServerMail
 from revscript.net.cable import Cable
@@ -29,6 +33,11 @@ LIST_BATCH = 500  # mails whose size and date are asked at once
 MOST_REST = 240.0  # s without a command, after which servers and routers may have forgotten a connection
 SLOWEST = 2048  # bytes/s that a server must deliver
 MOST_SIZE = 1 << 62  # announced sizes are clipped to what the store can hold
+AT_ONCE = 20  # announced mails that are looked at and fetched together …
+AT_ONCE_BYTES = 1 << 16  # … if they are smaller than this
+DATES_BATCH = 5000  # mails whose dates are asked at the first contact
+
+log = structlog.get_logger()
 
 
 class ImapSession:
@@ -42,33 +51,164 @@ class ImapSession:
 
     def _open(self) -> None:
         self._client, selected = self._source.open(self._cable)
-        self._epoch = str(selected.get(b"UIDVALIDITY", 0))
+        validity = _number(selected.get(b"UIDVALIDITY"))
+        self._lasting = validity > 0 and b"UIDNOTSTICKY" not in selected
+        # Without a UIDVALIDITY the numbers hold for one session (RFC 9051 §2.3.1.1): each is an epoch of its own.
+        self._epoch = str(validity) if self._lasting else f"session {secrets.token_hex(8)}"
         self._next_uid = _number(selected.get(b"UIDNEXT"))
-        self._used = time.monotonic()
+        self._below = self._next_uid  # mails with smaller UIDs were looked at
+        flags: tuple[bytes, ...] | None = selected.get(b"PERMANENTFLAGS")
+        self._permanent = None if flags is None else frozenset(flag.decode(errors="replace").lower() for flag in flags)
+        self._looked = self._client.protocol.news
+        self._read_looked = -1
+        self._may_idle = self._source.settings.push and self._client.has_capability("IDLE")
+        self._idle_since = self._used = time.monotonic()
+
+    @property
+    def pushes(self) -> bool:
+        """Whether IDLE is wanted, offered and not refused."""
+        return self._may_idle
+
+    @property
+    def has_news(self) -> bool:
+        """Whether an EXISTS came since the last look began: with whatever answer, the server says it only once."""
+        return self._client.protocol.news != self._looked
+
+    @property
+    def certificate_expires(self) -> datetime | None:
+        """When the server's certificate ends."""
+        return self._client.certificate_expires
 
     @contextmanager
     def _command(self, size: int = 0) -> Generator[Client]:
         """For one command, or a few small ones, that bring `size` bytes."""
-        with self._source.command(self._cable, size / SLOWEST):
+        with self._source.command(self._client, size / SLOWEST):
+            if self._client.is_idling:
+                self._client.end_idle()
             yield self._client
         self._used = time.monotonic()
 
     def _wake_up(self) -> None:
-        """A new connection instead of a doubtful one."""
-        if time.monotonic() - self._used > MOST_REST:
+        """A new connection instead of a doubtful one; while idling, the server's answer to DONE tells."""
+        if not self._client.is_idling and time.monotonic() - self._used > MOST_REST:
             self.close()
             self._open()
 
-    def list(self) -> Listing:
+    # ------------------------------------------------------------ resting
+
+    def rest(self, doorbell: Doorbell, until: float) -> None:
+        """IDLE where the server can, else just wait. Returns early to renew the IDLE, too."""
+        if self.has_news:
+            return
+        if self._may_idle and not self._client.is_idling:
+            self._start_idle()
+        if not self._client.is_idling:
+            doorbell.wait(until)
+            return
+        renew = self._idle_since + self._source.renew
+        heard = self._listen()  # what came together with the go-ahead
+        while not heard and time.monotonic() < min(until, renew):
+            if not doorbell.wait(min(until, renew), self._client.protocol.sock):
+                break
+            heard = self._listen()
+        if not heard and time.monotonic() >= renew:
+            with self._command():
+                pass
+
+    def _start_idle(self) -> None:
+        try:
+            with self._command() as client:
+                client.start_idle()
+            self._idle_since = time.monotonic()
+        except (ServerSaysNo, Refused) as error:
+            self._may_idle = False
+            log.warning("the server offers IDLE and refuses it", server=self._source.server, why=str(error))
+
+    def _listen(self) -> bool:
+        with self._source.command(self._client):
+            self._client.listen()
+        return self.has_news
+
+    # ------------------------------------------------------------ looking
+
+    @property
+    def _candidates(self) -> str:
+        settings = self._source.settings
+        what = "UNDELETED" if settings.include_read else "UNSEEN UNDELETED"
+        return f"{what} UNKEYWORD {settings.after.keyword}" if isinstance(settings.after, Keyword) else what
+
+    def list(self, read_since: int | None = None) -> Listing:
         """Unread mails (all with `include_read`), oldest first, with size and date."""
         self._wake_up()
-        what = "UNDELETED" if self._source.settings.include_read else "UNSEEN UNDELETED"
+        read: list[int] = []
         with self._command() as client:
             client.noop()  # some servers search only what they have announced
-            uids = client.uids(what)
+            self._looked = client.protocol.news
+            uids = client.uids(self._candidates)
+            if read_since is not None and self._read_looked != self._looked:  # none came, none can have been read
+                read = [uid for uid in client.uids(f"UID {max(1, read_since)}:* SEEN") if uid >= read_since]
+                self._read_looked = self._looked
         mails = tuple(self._describe(uids))
+        if self._below:
+            self._below = max(self._below, max(uids + read, default=0) + 1)
+        next_key = self._next_uid or max(uids, default=0) + 1
         unclear = len(uids) - len(mails)
-        return Listing(self._epoch, self._next_uid or max(uids, default=0) + 1, mails, unclear)
+        return Listing(self._epoch, next_key, mails, unclear, tuple(map(str, read)), self._lasting)
+
+    def newest_date(self) -> str:
+        """The newest INTERNALDATE of all mails; in UTC, so that dates can be compared as text."""
+        with self._command() as client:
+            uids = client.uids("ALL")
+        newest = ""
+        for start in range(0, len(uids), DATES_BATCH):
+            with self._command() as client:
+                answer = client.items(uids[start : start + DATES_BATCH], ["INTERNALDATE"])
+            newest = max(newest, *(_date(said.get(b"INTERNALDATE"), utc=True) for said in answer.values()), "")
+        return newest
+
+    def announced(self) -> Sequence[Fetched]:
+        """One FETCH with flags, size, date and body of the mails that came after the last look.
+
+        Only small unread mails whose answer is complete, and from the first on without a gap: all else is for `list`.
+        Sequence numbers tell whether there are more: the last one is that of the last EXISTS.
+        """
+        if not self._below:  # no UIDNEXT
+            return []
+        first, last = self._below, self._below + AT_ONCE - 1
+        items = ["FLAGS", "RFC822.SIZE", "INTERNALDATE", f"BODY.PEEK[]<0.{AT_ONCE_BYTES}>"]
+        with self._command(AT_ONCE * AT_ONCE_BYTES) as client:
+            protocol, looked = client.protocol, client.protocol.news
+            answer = client.items(range(first, last + 1), items)
+        fetched: list[Fetched] = []
+        found = sorted(uid for uid in answer if first <= uid <= last)
+        for uid in found:
+            one = self._whole(uid, answer[uid])
+            if one is None:
+                return fetched
+            fetched.append(one)
+            self._below = uid + 1
+        if found and answer[found[-1]].get(b"SEQ") == protocol.exists:
+            self._looked = looked
+        return fetched
+
+    def _whole(self, uid: int, said: dict[bytes, Any]) -> Fetched | None:
+        """A mail of which everything is there, and that is to be received."""
+        size, body, flags = said.get(b"RFC822.SIZE"), said.get(b"BODY[]<0>"), said.get(b"FLAGS")
+        if not isinstance(size, int) or not isinstance(body, bytes) or not isinstance(flags, tuple):
+            return None
+        if not 0 < len(body) < AT_ONCE_BYTES or size >= AT_ONCE_BYTES:
+            return None
+        if {str(flag, "ascii", "replace").lower() for flag in flags} & self._unwanted:  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            return None
+        listed = ServerMail(self._epoch, str(uid), _number(size), _date(said.get(b"INTERNALDATE")))
+        return Fetched(listed, iter([body]), cut=False)
+
+    @property
+    def _unwanted(self) -> set[str]:
+        """Flags that keep a mail from being a candidate, as `_candidates` says it to SEARCH."""
+        settings = self._source.settings
+        flags = {"\\deleted"} if settings.include_read else {"\\deleted", "\\seen"}
+        return flags | {settings.after.keyword.lower()} if isinstance(settings.after, Keyword) else flags
 
     def _describe(self, uids: Sequence[int]) -> Iterator[ServerMail]:
         for start in range(0, len(uids), LIST_BATCH):
@@ -154,38 +294,9 @@ class ImapSession:
         for what in sorted({one.what for one in ours}):
             asked = [one for one in ours if one.what == what]
             if what != "none":
-                with self._command(), _refusal_is_ours(self._client, what):
-                    self._tell(what, [int(one.listed.key) for one in asked])
+                with self._command() as client:
+                    tell(client, what, [int(one.listed.key) for one in asked], self._permanent)
             self._settled += asked
-
-    def _tell(self, what: str, uids: list[int]) -> None:
-        word, _, folder = what.partition(":")
-        if word == "seen":
-            self._client.add_flags(uids, [SEEN], silent=True)
-        elif word == "delete":
-            self._delete(uids)
-        elif word == "move":
-            self._move(uids, folder)
-
-    def _delete(self, uids: list[int]) -> None:
-        self._client.add_flags(uids, [DELETED], silent=True)
-        if self._client.has_capability("UIDPLUS"):
-            self._client.uid_expunge(uids)
-        elif set(self._client.uids("DELETED")) <= set(uids):  # EXPUNGE would take other people's along
-            self._client.expunge()
-
-    def _move(self, uids: list[int], folder: str) -> None:
-        left = self._client.uids(f"UNDELETED UID {','.join(map(str, uids))}")
-        if not left:  # all moved by an earlier try
-            return
-        if not self._client.folder_exists(folder):
-            self._client.create_folder(folder)
-            self._client.subscribe_folder(folder)  # mail programs show only such
-        if self._client.has_capability("MOVE"):
-            self._client.move(left, folder)
-        else:
-            self._client.copy(left, folder)
-            self._delete(left)
 
     def end_round(self) -> Sequence[Settlement]:
         """All that was asked for: IMAP does it at once."""
@@ -197,23 +308,11 @@ class ImapSession:
         self._client.close()
 
 
-@contextmanager
-def _refusal_is_ours(client: Client, what: str) -> Generator[None]:
-    """A NO to a settlement, with the way out."""
-    try:
-        yield
-    except ServerSaysNo as error:
-        if means_trouble(text := text_of(error)):
-            raise
-        hint = "Check the account's rights in this mailbox."
-        if what.startswith("move:"):
-            hint = f'Check "after" in the account file. There are the folders: {client.folder_names()}'
-        raise Refused(f"The server does not do {what!r} with processed mails: {text}", hint=hint) from error
-
-
 def _number(value: Any) -> int:
     return min(max(value, 0), MOST_SIZE) if isinstance(value, int) else 0
 
 
-def _date(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else ""
+def _date(value: Any, *, utc: bool = False) -> str:
+    if not isinstance(value, datetime):
+        return ""
+    return (value.astimezone(UTC) if utc else value).isoformat()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from revscript.errors import SourceError, Unreachable
+from revscript.inbound.doorbell import Doorbell
 from revscript.model import ServerMail
 from revscript.net.cable import Cable
 
@@ -33,12 +35,20 @@ class Throttled(Unreachable):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What lies in the mailbox: candidates, oldest first. Keys below `next_key` existed when it was made."""
+    """What lies in the mailbox: candidates, oldest first. Keys below `next_key` existed before the session began."""
 
     epoch: str
     next_key: int
     mails: tuple[ServerMail, ...]
     unclear: int = 0  # mails that were found, but that the server does not describe; a few are gone meanwhile
+    read: tuple[str, ...] = ()  # keys of mails that somebody has read, as far as they were asked for
+    lasting: bool = True  # False: the server promises its numbers for this session only
+
+    @property
+    def looked_below(self) -> int:
+        """All mails with smaller keys were looked at, or had been before."""
+        keys = [int(mail.key) for mail in self.mails] + [int(key) for key in self.read]
+        return max(self.next_key, max(keys, default=0) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What the server is to be told of a mail: `seen`, `delete`, `none` or `move:FOLDER`."""
+    """What the server is to be told of a mail: `seen`, `delete`, `none`, `move:FOLDER` or `keyword:WORD`."""
 
     mail_id: int
     listed: ServerMail
@@ -62,8 +72,41 @@ class Settlement:
 class Session(Protocol):
     """A logged-in connection. After any SourceError but Refused and Vanished it is of no more use."""
 
-    def list(self) -> Listing:
-        """Look into the mailbox; proves that the server is there."""
+    @property
+    def pushes(self) -> bool:
+        """Whether the server announces new mails by itself."""
+        ...
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it has announced mails since the last look began."""
+        ...
+
+    @property
+    def certificate_expires(self) -> datetime | None:
+        """When the server's certificate ends; None where there is none."""
+        ...
+
+    def list(self, read_since: int | None = None) -> Listing:
+        """Look into the mailbox; proves that the server is there.
+
+        With `read_since` also at the mails from this key on that somebody else has read.
+        """
+        ...
+
+    def newest_date(self) -> str:
+        """The newest date of all mails, read or not, as ISO 8601 in UTC; for the first contact."""
+        ...
+
+    def announced(self) -> Sequence[Fetched]:
+        """The mails just announced, looked at and fetched together, oldest first; none where `list` must decide.
+
+        `has_news` stays true while any of them is left.
+        """
+        ...
+
+    def rest(self, doorbell: Doorbell, until: float) -> None:
+        """Do nothing until that time (monotonic), until the bell rings, or mails are announced."""
         ...
 
     def fetch(self, mails: Sequence[ServerMail]) -> Iterator[Fetched]:

@@ -1,36 +1,40 @@
-"""The one loop that watches a mailbox, whatever its protocol: settle, look, receive, wait.
+"""The one loop that watches a mailbox, whatever its protocol: look, receive, settle, rest.
 
 One thread per mailbox; it owns the connection. An error never ends it: it reports, pauses (longer each time, with
-jitter) and tries again, for ever.
+jitter) and tries again, for ever. Where the server announces new mails (IDLE), resting means listening to it, beside
+the looks at each interval: an announcement is a reason to look at once, its absence proves nothing.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
-from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from revscript.config import Backoff
 from revscript.errors import AuthFailed, RevscriptError, SourceError, StoreError
-from revscript.inbound.source import Fetched, Listing, Refused, Session, Settlement, Source, Throttled, Vanished
-from revscript.inbound.suspects import Suspects
+from revscript.inbound.doorbell import Doorbell
+from revscript.inbound.receiving import Receiving, Stopped
+from revscript.inbound.settling import Settling
+from revscript.inbound.source import Session, Source, Throttled
+from revscript.inbound.tools import Tools
 from revscript.inbound.watched import Watched
-from revscript.model import Clock, ProblemSink, ServerMail
+from revscript.model import Problem
 from revscript.net.cable import Cable
-from revscript.store.bell import Bell
-from revscript.store.blobs import Blobs
-from revscript.store.intake import Incoming, Intake
+from revscript.store.mailboxes import Mode
 
-SETTLE_BATCH = 200  # mails told to the server together
-KNOWN_BATCH = 500  # known mails looked up together
 AUTH_PAUSES = (60, 300, 900, 1800)  # s after a refused login: accounts lock (design §10)
 MOST_THROTTLED = 1800.0  # s that a server may ask us to stay away
 GATHER = 0.1  # s from the first finished mail until the server is told of it, together with those after it
-POLL_GRACE = 1.5  # the watcher polls by itself when the bell for a poll is this many intervals late
+POLL_GRACE = 1.5  # the watcher looks by itself when the bell for it is this many intervals late
+LOOK_AGAIN = (1.0, 5.0)  # s: what was announced may not be there at once (mailboxes.md §6)
+STORE_PAUSE = 2.0  # s after the database failed
+NOTE_HEALTH = 20.0  # s between notes that all is well, so that hundreds of mailboxes do not keep the disk busy
+WARN_BEFORE = timedelta(days=14)  # the end of a server's certificate
 
 __all__ = ["Watched", "Watcher"]
 
@@ -40,41 +44,57 @@ log = structlog.get_logger()
 class Watcher:
     """The thread of one mailbox."""
 
-    def __init__(
-        self,
-        watched: Watched,
-        source: Source,
-        intake: Intake,
-        blobs: Blobs,
-        bell: Bell,
-        problems: ProblemSink,
-        clock: Clock,
-        backoff: Backoff,
-    ) -> None:
+    def __init__(self, watched: Watched, source: Source, tools: Tools, backoff: Backoff) -> None:
         self._watched = watched
         self._source = source
-        self._intake = intake
-        self._blobs = blobs
-        self._bell = bell
-        self._problems = problems
-        self._clock = clock
+        self._tools = tools
         self._backoff = backoff
-        self._interval = watched.receiving.interval * 60
+        interval = watched.receiving.interval * 60
+        self._interval = min(interval, watched.push.safety_search) if watched.receiving.push else interval
         self._cable = Cable()
-        self._suspects = Suspects()
-        self._wake = threading.Event()
+        self._doorbell = Doorbell()
+        self._receiving = Receiving(watched, tools, self._check)
+        self._settling = Settling(watched, tools, self._check)
         self._poll_wanted = True
-        self._poll_at = 0.0  # monotonic: when to poll by ourselves
-        self._settle_wanted = True
-        self._unclear = 0
+        self._poll_at = 0.0  # monotonic: when to look by ourselves
+        self._looks_again = 0
+        self._finished = False
+        self._settle_at = 0.0
+        self._noted_at = -math.inf
+        self._noted_mode: Mode = ""
+        self._certificate_expires: datetime | None = None
         self._stopping = False
+        self.started_at = 0.0  # monotonic
+        self.moved_at = 0.0  # monotonic: the last step of the loop
+        self.proved_at: float | None = None  # monotonic: when the server last answered well
+        self.failing = False  # there is an error, and it is told
         # A daemon: a name server that does not answer cannot be interrupted, and nothing is lost by leaving it behind.
-        self._thread = threading.Thread(target=self._run, name=f"watch-{watched.account.name}", daemon=True)
-        bell.listen("finished", self._on_finished)
+        self._thread = threading.Thread(target=self._run, name=f"watch-{watched.name}", daemon=True)
+        tools.bell.listen("finished", self._on_finished)
+
+    @property
+    def name(self) -> str:
+        """The account's name, with the folder where the account has several; ends the keys of its Problems."""
+        return self._watched.name
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return self._watched.account.name
+
+    @property
+    def folder(self) -> str:
+        """The folder that it watches."""
+        return self._watched.folder
+
+    @property
+    def mailbox_id(self) -> int:
+        """The mailbox in the ledger."""
+        return self._watched.mailbox_id
 
     @property
     def interval(self) -> float:
-        """Seconds between polls."""
+        """Seconds between looks: the account's interval, with push at most the safety search's."""
         return self._interval
 
     @property
@@ -82,42 +102,84 @@ class Watcher:
         """Whether its thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def certificate_expires(self) -> datetime | None:
+        """When the certificate ends that the server showed last; None before, in clear text, or when it is ignored."""
+        return self._certificate_expires
+
     def start(self) -> None:
         """Start watching."""
+        self.started_at = self.moved_at = time.monotonic()
         self._thread.start()
 
     def poll_now(self) -> None:
         """Look into the mailbox as soon as possible."""
         self._poll_wanted = True
-        self._wake.set()
+        self._doorbell.ring()
 
     def stop(self) -> None:
-        """End the thread, also while it waits for the server; `join` waits for it."""
+        """Let go of the server at once and end the thread; `join` waits for it.
+
+        A transaction under way comes to its end; none is begun any more.
+        """
         self._stopping = True
-        self._wake.set()
+        self._doorbell.ring()
         self._cable.cut()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread's end."""
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def forget(self) -> None:
+        """After the end, when the mailbox is not to be watched (like this) any more: nothing of it stays behind."""
+        self._tools.bell.leave("finished", self._on_finished)
+        if not self._thread.is_alive():
+            self._doorbell.close()
+        for key in self._watched.problem_keys:
+            self._tools.problems.clear(key)
+        try:
+            self._tools.intake.unwatched(self._watched.mailbox_id)
+        except StoreError as error:
+            log.warning("the mailbox's mode could not be noted", account=self.name, why=str(error))
 
     def _on_finished(self, about: str | None) -> None:
-        if about is None or about == self._watched.account.name:
-            self._wake.set()
+        if about is None or about == self.account:
+            self._finished = True
+            self._doorbell.ring()
+
+    def _check(self) -> None:
+        self.moved_at = time.monotonic()
+        if self._stopping:
+            raise Stopped
 
     # ------------------------------------------------------------ the loop
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        finally:
+            self._doorbell.close()
+
+    def _watch(self) -> None:
         failures = refusals = 0
         while not self._stopping:
             session: Session | None = None
+            self.moved_at = time.monotonic()
             try:
                 session = self._source.connect(self._cable)
-                log.info("connected", account=self._watched.account.name)
+                log.info("connected", account=self.name)
                 refusals = 0
-                while not self._stopping:
-                    self._round(session)
+                self._begin(session)
+                until = time.monotonic() + self._watched.push.connection_age
+                while not self._stopping and time.monotonic() < until:
+                    try:
+                        self._round(session, until)
+                    except StoreError as error:  # no fault of the server: its connection stays
+                        self._store_failed(error)
                     failures = 0
+            except Stopped:
+                return
             except AuthFailed as error:
                 refusals += 1
                 self._fail(error, AUTH_PAUSES[min(refusals, len(AUTH_PAUSES)) - 1])
@@ -126,159 +188,116 @@ class Watcher:
                 self._fail(error, self._pause(error, failures))
             except Exception as error:  # the watcher's own boundary: it never dies
                 if not self._stopping:
-                    log.exception("watching failed", account=self._watched.account.name)
+                    log.exception("watching failed", account=self.name)
                 failures += 1
                 self._fail(SourceError(f"{type(error).__name__}: {error}"), self._pause(error, failures))
             finally:
                 if session is not None:
                     session.close()
 
-    def _round(self, session: Session) -> None:
-        self._wake.clear()
-        self._settle(session)
-        if self._poll_wanted or time.monotonic() >= self._poll_at:
-            self._poll_wanted = False
-            self._poll_at = time.monotonic() + POLL_GRACE * self._interval
-            self._poll(session)
-        if self._wake.wait(max(0.0, self._poll_at - time.monotonic())) and not self._poll_wanted:
-            time.sleep(GATHER)
-
-    def _poll(self, session: Session) -> None:
-        listing = session.list()
-        if self._intake.begin_epoch(self._watched.mailbox_id, listing.epoch, listing.next_key):
-            self._problems.report(self._watched.renumbered())
-        new = self._intake.unknown(self._watched.mailbox_id, listing.mails)
-        self._resettle(listing, new)
-        self._settle_wanted = True  # what the server refused before is tried once more at each poll
-        for batch in self._suspects.batches(new):
-            if self._stopping:
-                return
-            self._receive(session, batch)
-            self._settle(session)
-        self._tell_of_suspects()
-        self._tell_of_unclear(listing.unclear)
-        now = self._clock()
-        self._intake.proved(self._watched.mailbox_id, now, now + timedelta(seconds=self._interval))
-        self._problems.clear("store")  # it was written to just now
-        self._problems.clear(f"mailbox:{self._watched.account.name}")
-        log.debug("polled", account=self._watched.account.name, listed=len(listing.mails), new=len(new))
-
-    def _resettle(self, listing: Listing, new: Sequence[ServerMail]) -> None:
-        unknown = set(new)
-        known = [mail for mail in listing.mails if mail not in unknown]
-        for start in range(0, len(known), KNOWN_BATCH):
-            self._intake.unsettled_again(self._watched.mailbox_id, known[start : start + KNOWN_BATCH])
-
-    # ------------------------------------------------------------ receiving
-
-    def _receive(self, session: Session, batch: Sequence[ServerMail]) -> None:
-        """Fetch mails and make them durable. What fails is remembered, so that no mail blocks the others for long."""
-        try:
-            fetched = self._fetch(session, batch)
-        except Refused as error:  # of one of them
-            self._suspects.failed(batch, str(error))
-            for mail in batch if len(batch) > 1 else ():
-                self._receive(session, [mail])
-        except StoreError:
-            raise
-        except Exception as error:
-            if not self._stopping:
-                self._suspects.failed(batch, str(error))
-            raise
-        else:
-            self._suspects.cleared(fetched)
-            if missing := [mail for mail in batch if mail not in set(fetched)]:
-                self._suspects.failed(missing, "the server lists it, but gives nothing")
-
-    def _fetch(self, session: Session, batch: Sequence[ServerMail]) -> list[ServerMail]:
-        log.debug("fetching", account=self._watched.account.name, count=len(batch))
-        incoming = [one for fetched in session.fetch(batch) if (one := self._stage(fetched))]
-        log.debug("fetched", account=self._watched.account.name, count=len(incoming))
-        if incoming:
-            self._keep(incoming)
-        return [one.listed for one in incoming]
-
-    def _stage(self, fetched: Fetched) -> Incoming | None:
-        try:
-            raw = self._blobs.stage(fetched.pieces)
-        except Vanished:
-            return None
-        log.debug("staged", account=self._watched.account.name, key=fetched.listed.key, size=raw.size)
-        return Incoming(fetched.listed, raw, fetched.cut)
-
-    def _keep(self, incoming: Sequence[Incoming]) -> None:
-        watched = self._watched
-        receipts = self._intake.receive(
-            watched.mailbox_id,
-            watched.account.name,
-            incoming,
-            watched.methods,
-            watched.snapshot_sha256,
-            self._clock(),
-        )
-        for one, receipt in zip(incoming, receipts, strict=True):
-            word = "received" if receipt.new else "recognised"
-            log.info(word, mail=receipt.mail_id, account=watched.account.name, size=one.raw.size)
-        self._bell.ring("received", watched.account.name)
-
-    def _tell_of_suspects(self) -> None:
-        if aside := self._suspects.aside():
-            self._problems.report(self._watched.set_aside(aside))
-        else:
-            self._problems.clear(f"mails:{self._watched.account.name}")
-
-    def _tell_of_unclear(self, count: int) -> None:
-        """Mails that the server does not describe; those of one poll alone were deleted meanwhile."""
-        before, self._unclear = self._unclear, count
-        if before and count:
-            self._problems.report(self._watched.not_described(count))
-        elif not count:
-            self._problems.clear(f"unclear:{self._watched.account.name}")
-
-    # ------------------------------------------------------------ settling
-
-    def _settle(self, session: Session) -> None:
-        """Tell the server of finished mails. That it refuses this keeps no new mail from being received."""
-        if not self._settle_wanted:
+    def _begin(self, session: Session) -> None:
+        self._receiving.begin()
+        self._poll_wanted, self._looks_again = True, 0
+        self._settle_at = 0.0
+        self._noted_at = -math.inf
+        if self._watched.account.ignore_server_certificate:
             return
-        try:
-            while finished := self._intake.finished(self._watched.mailbox_id, SETTLE_BATCH):
-                settlements = [self._watched.settlement(one) for one in finished]
-                log.debug("settling", account=self._watched.account.name, count=len(settlements))
-                try:
-                    session.settle(settlements)
-                finally:
-                    settled = session.end_round()
-                    log.debug("told", account=self._watched.account.name, count=len(settled))
-                    self._note(settled)
-                self._problems.clear(f"settle:{self._watched.account.name}")
-                if len(settled) < len(finished) or len(finished) < SETTLE_BATCH:
-                    return
-        except Refused as error:
-            self._settle_wanted = False
-            log.warning("settling refused", account=self._watched.account.name, why=str(error))
-            self._problems.report(self._watched.unsettled(error))
+        now, expires = self._tools.clock(), session.certificate_expires
+        self._certificate_expires = expires
+        self._check()
+        if expires and expires < now + WARN_BEFORE:
+            self._tools.problems.report(self._watched.certificate_ends(expires, now))
+        else:
+            self._tools.problems.clear(self._watched.certificate)
 
-    def _note(self, settled: Sequence[Settlement]) -> None:
-        for what in {one.what for one in settled}:
-            self._intake.settled([one.mail_id for one in settled if one.what == what], what, self._clock())
-        for one in settled:
-            log.info("settled", mail=one.mail_id, account=self._watched.account.name, by=one.what)
+    def _round(self, session: Session, until: float) -> None:
+        self._doorbell.hush()
+        if self._poll_wanted or time.monotonic() >= self._poll_at:
+            self._come_back(self._look(session, patient=self._looks_again > 0))
+        elif session.has_news:
+            self._looks_again = len(LOOK_AGAIN)
+            self._come_back(self._heed(session))
+        self._gather()
+        if time.monotonic() >= self._settle_at:
+            self._settle_at = math.inf
+            self._settling.settle(session)
+        if not self._stopping:
+            session.rest(self._doorbell, min(self._poll_at, self._settle_at, until))
+
+    def _gather(self) -> None:
+        """Finished mails are told to the server a little later, all together, and not before a new one is received."""
+        if self._finished:
+            self._finished = False
+            self._settle_at = min(self._settle_at, time.monotonic() + GATHER)
+
+    def _look(self, session: Session, *, patient: bool) -> int:
+        """A whole look → how many mails were received."""
+        self._poll_wanted = False
+        self._poll_at = time.monotonic() + POLL_GRACE * self._interval
+        self._settling.once_more()  # what the server refused before is tried once more at each look
+        self._settle_at = 0.0
+        received = self._receiving.look(session, lambda: self._settle_between(session), patient=patient)
+        self._note_health("push" if session.pushes else "poll")
+        return received
+
+    def _heed(self, session: Session) -> int:
+        """The server has announced something → how many mails were received."""
+        received = self._receiving.take(session)
+        if session.has_news:  # not all could be taken at once
+            received += self._look(session, patient=True)
+        return received
+
+    def _come_back(self, received: int) -> None:
+        """Look again soon when an announcement has brought nothing so far."""
+        if received:
+            self._looks_again = 0
+        elif self._looks_again:
+            pause = LOOK_AGAIN[-self._looks_again]
+            self._looks_again -= 1
+            self._poll_at = min(self._poll_at, time.monotonic() + pause)
+
+    def _settle_between(self, session: Session) -> None:
+        self._gather()
+        if time.monotonic() >= self._settle_at:
+            self._settle_at = math.inf
+            self._settling.settle(session)
+
+    def _note_health(self, mode: Mode) -> None:
+        """The server has answered; the row says so when that is news, or was noted long ago."""
+        self._check()
+        self.proved_at, self.failing = time.monotonic(), False
+        self._tools.problems.clear(f"mailbox:{self.name}")
+        if mode == self._noted_mode and time.monotonic() < self._noted_at + NOTE_HEALTH:
+            return
+        now = self._tools.clock()
+        self._tools.intake.proved(self.mailbox_id, now, now + timedelta(seconds=self._interval), mode)
+        self._noted_at, self._noted_mode = time.monotonic(), mode
+        self._tools.problems.clear("store")  # it was written to just now
 
     # ------------------------------------------------------------ failing
 
     def _fail(self, error: RevscriptError, pause: float) -> None:
         if self._stopping:
             return
-        log.warning("mailbox failed", account=self._watched.account.name, why=str(error), pause=round(pause, 1))
-        self._problems.report(self._watched.trouble(error))
+        self.failing, self.moved_at = True, time.monotonic()
+        log.warning("mailbox failed", account=self.name, why=str(error), pause=round(pause, 1))
+        self._tools.problems.report(self._watched.trouble(error))
         try:
-            due = self._clock() + timedelta(seconds=pause)
-            self._intake.failed(self._watched.mailbox_id, str(error), due)
+            due = self._tools.clock() + timedelta(seconds=pause)
+            self._tools.intake.failed(self.mailbox_id, str(error), due)
         except StoreError:
             pass  # then the Problem in memory is all there is; the pause stands
-        self._poll_wanted = self._settle_wanted = True
+        self._noted_mode = "down"
         self._sleep(pause)
+
+    def _store_failed(self, error: StoreError) -> None:
+        if self._stopping:
+            return
+        log.warning("store failed", account=self.name, why=str(error))
+        self._tools.problems.report(Problem("store", "database", str(error), error.hint))
+        self._poll_wanted, self._settle_at = True, 0.0
+        self._noted_at = -math.inf  # so that the next look proves that the store works
+        self._sleep(STORE_PAUSE)
 
     def _pause(self, error: Exception, failures: int) -> float:
         longest = min(self._backoff.most, self._backoff.first * 2 ** min(failures - 1, 20))
@@ -287,6 +306,7 @@ class Watcher:
 
     def _sleep(self, pause: float) -> None:
         until = time.monotonic() + pause
-        while not self._stopping and (left := until - time.monotonic()) > 0:
-            self._wake.clear()
-            self._wake.wait(left)
+        while not self._stopping and time.monotonic() < until:
+            self._doorbell.hush()
+            if not self._stopping:
+                self._doorbell.wait(until)

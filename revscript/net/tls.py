@@ -1,22 +1,29 @@
 """Protection of connections: which way to take, and one TLS context per trust setting.
 
-SECURITY: certificates and host names are always checked, with our own context (imaplib and smtplib check nothing by
-default). Clear text goes only to this machine, or where the account says `insecure`.
+SECURITY: certificates and host names are checked with our own context (imaplib and smtplib check nothing by default),
+unless the account says `ignore_server_certificate`; TLS is 1.2 or newer in any case. Clear text goes only to this
+machine, or where the account says `insecure`. Of a server's certificate (DER, capped in size) only the end of its
+validity is read.
 """
 
 from __future__ import annotations
 
 import functools
 import ipaddress
+import socket
 import ssl
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
+
+from cryptography import x509
 
 from revscript.errors import Downgrade, SourceError, Unreachable
 
 Way = Literal["implicit", "starttls"]
 
 IMPLICIT_PORTS = frozenset({993, 995, 465})  # RFC 8314 §3
+MOST_DER = 64 << 10  # bytes of a certificate: real ones have 1 to 4 KiB
 
 
 def way(port: int) -> Way:
@@ -44,13 +51,16 @@ def require_clear_text_allowed(host: str, *, insecure: bool, protocol: str) -> N
     )
 
 
-def context(ca_file: Path | None) -> ssl.SSLContext:
+def context(ca_file: Path | None, *, ignore_certificate: bool = False) -> ssl.SSLContext:
     """The TLS context for a trust setting; SourceError when the CA file cannot be used.
 
-    Contexts are shared: one costs 57 ms and 830 KB, a connection on a shared one 39 KB (testbed.md §0).
+    With `ignore_certificate` neither chain nor host name are checked. Contexts are shared: one costs 57 ms and 830 KB,
+    a connection on a shared one 39 KB (testbed.md §0).
     """
+    if ignore_certificate:
+        return _unchecked()
     try:
-        return _context(ca_file, ca_file.stat().st_mtime_ns if ca_file else 0)
+        return _checked(ca_file, ca_file.stat().st_mtime_ns if ca_file else 0)
     except (OSError, ssl.SSLError) as error:
         raise SourceError(
             f"ca_file {ca_file}: {error}", hint="It must be a PEM file with the authority's certificate."
@@ -58,10 +68,32 @@ def context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 @functools.lru_cache(maxsize=64)
-def _context(ca_file: Path | None, _changed: int) -> ssl.SSLContext:
+def _checked(ca_file: Path | None, _changed: int) -> ssl.SSLContext:
     made = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     return made
+
+
+@functools.lru_cache(maxsize=1)
+def _unchecked() -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    return made
+
+
+def certificate_expires(sock: socket.socket) -> datetime | None:
+    """When the server's certificate ends, in UTC; None in clear text, or where it cannot be read."""
+    if not isinstance(sock, ssl.SSLSocket):
+        return None
+    der = sock.getpeercert(binary_form=True)
+    if not der or len(der) > MOST_DER:
+        return None
+    try:
+        return x509.load_der_x509_certificate(der).not_valid_after_utc
+    except ValueError:  # it was taken unchecked, and is none
+        return None
 
 
 def explain(error: ssl.SSLError, host: str) -> SourceError:

@@ -38,6 +38,7 @@ class SmtpServer:
     ca_file: Path | None
     timeout: float
     deadline: float
+    ignore_certificate: bool = False
 
     def send(self, sender: str, recipients: Sequence[str], message: bytes, delivery: Delivery) -> None:
         """Hand the mail over; what the server says of each recipient goes into `delivery`.
@@ -50,13 +51,23 @@ class SmtpServer:
             _translated(self.settings.host),
             closing(cable),
             cable.deadline(most),
-            closing(Client(cable, self.settings, self.ca_file, self.login, self.timeout)) as client,
+            closing(self._client(cable)) as client,
         ):
             if accepted := _envelope(client, sender, recipients, delivery):
                 client.wait_longer(2 * most)  # it may take minutes (RFC 5321 §4.5.3.2.6): the deadline alone counts
                 answer = _said(client.data(message))
                 delivery.accepted.update(dict.fromkeys(accepted, answer))
             client.say_goodbye()
+
+    def _client(self, cable: Cable) -> Client:
+        return Client(
+            cable,
+            self.settings,
+            self.ca_file,
+            self.login,
+            self.timeout,
+            ignore_certificate=self.ignore_certificate,
+        )
 
 
 def _envelope(client: Client, sender: str, recipients: Sequence[str], delivery: Delivery) -> list[str]:

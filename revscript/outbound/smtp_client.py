@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import smtplib
 import socket
+import ssl
 from base64 import b64encode
 from pathlib import Path
 
@@ -20,11 +21,19 @@ class Client(smtplib.SMTP):
     """A connection that is protected and logged in, or an exception."""
 
     def __init__(
-        self, cable: Cable, settings: Smtp, ca_file: Path | None, login: PasswordAuthentication | None, timeout: float
+        self,
+        cable: Cable,
+        settings: Smtp,
+        ca_file: Path | None,
+        login: PasswordAuthentication | None,
+        timeout: float,
+        *,
+        ignore_certificate: bool = False,
     ) -> None:
         self._cable = cable
         self._settings = settings
         self._ca_file = ca_file
+        self._ignore_certificate = ignore_certificate
         self._implicit = tls.way(settings.port) == "implicit"
         # The name is looked up otherwise, which takes its time without a DNS; servers record our address anyway.
         super().__init__(settings.host, settings.port, local_hostname="[127.0.0.1]", timeout=timeout)
@@ -38,14 +47,17 @@ class Client(smtplib.SMTP):
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # a hook of smtplib
         sock = self._cable.dial(host, port, timeout)
-        return tls.context(self._ca_file).wrap_socket(sock, server_hostname=host) if self._implicit else sock
+        return self._context().wrap_socket(sock, server_hostname=host) if self._implicit else sock
+
+    def _context(self) -> ssl.SSLContext:
+        return tls.context(self._ca_file, ignore_certificate=self._ignore_certificate)
 
     def _protect(self) -> None:
         self.ehlo_or_helo_if_needed()
         if self._implicit:
             return
         if self.has_extn("starttls"):
-            self.starttls(context=tls.context(self._ca_file))
+            self.starttls(context=self._context())
             self.ehlo()  # what it said before TLS counts for nothing
         else:
             tls.require_clear_text_allowed(self._settings.host, insecure=self._settings.insecure, protocol="SMTP")

@@ -1,4 +1,4 @@
-"""Mail on its way in: mailboxes, which mails are new, receiving them, and telling the server afterwards.
+"""Mail on its way in: which mails are new, receiving them, and telling the server afterwards.
 
 Identity (handbook mailboxes.md §6): a mailbox is (protocol, host, user, folder); a mail in it is (epoch, key, size,
 date). Two byte-identical mails are two mails. When the server has renumbered a folder (UIDVALIDITY), the mails that lay
@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.model import AT_ONCE, Method, ServerMail
 from revscript.store.blobs import Blobs, StagedBlob
 from revscript.store.database import Database, inserted
+from revscript.store.mailboxes import Mailboxes
 from revscript.store.schema import mail, mailbox, task
 
 _QUERY_BATCH = 500  # keys per query; SQLite takes at most 32,766 parameters
@@ -49,34 +49,12 @@ class Finished:
     cut: bool
 
 
-class Intake:
+class Intake(Mailboxes):
     """The store's side of a watcher."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
-        self._database = database
+        super().__init__(database)
         self._blobs = blobs
-
-    def mailbox_id(self, protocol: str, host: str, user: str, folder: str) -> int:
-        """The ledger's identity of a mailbox; made when it is new."""
-        who = {"protocol": protocol, "host": host.lower(), "user": user, "folder": folder}
-        with self._database.write() as tx:
-            tx.execute(upsert(mailbox).values(**who, compare_below=0, error="").on_conflict_do_nothing())
-            return tx.execute(select(mailbox.c.id).filter_by(**who)).scalar_one()
-
-    def begin_epoch(self, mailbox_id: int, epoch: str, next_key: int) -> bool:
-        """Tell which epoch the server is in → whether it has renumbered the mails that we know.
-
-        `next_key`: the server's UIDNEXT; mails below it lay there before and are compared by content from now on.
-        """
-        with self._database.read() as tx:
-            known = tx.execute(select(mailbox.c.epoch).where(mailbox.c.id == mailbox_id)).scalar_one()
-        if known == epoch:
-            return False
-        renumbered = known is not None
-        with self._database.write() as tx:
-            values = {"epoch": epoch, "compare_below": next_key if renumbered else 0}
-            tx.execute(update(mailbox).where(mailbox.c.id == mailbox_id).values(**values))
-        return renumbered
 
     def unknown(self, mailbox_id: int, listed: Sequence[ServerMail]) -> list[ServerMail]:
         """Those of the listed mails that the ledger does not have, in their order."""
@@ -104,12 +82,15 @@ class Intake:
         """
         with self._database.write() as tx:
             below = tx.execute(select(mailbox.c.compare_below).where(mailbox.c.id == mailbox_id)).scalar_one()
-            return [
+            receipts = [
                 self._known(tx, mailbox_id, one.listed)
                 or self._recognise(tx, mailbox_id, one, below)
                 or self._insert(tx, mailbox_id, account, one, methods, snapshot_sha256, now)
                 for one in batch
             ]
+            if any(receipt.new for receipt in receipts):
+                tx.execute(update(mailbox).where(mailbox.c.id == mailbox_id).values(mail_at=now))
+            return receipts
 
     def _known(self, tx: Connection, mailbox_id: int, listed: ServerMail) -> Receipt | None:
         known = tx.scalar(
@@ -199,7 +180,7 @@ class Intake:
             return [Finished(mail_id, ServerMail(*listed), cut) for mail_id, *listed, cut in tx.execute(query)]
 
     def settled(self, mail_ids: Sequence[int], by: str, now: datetime) -> None:
-        """The server was told (`by`: seen, delete, none, move:FOLDER)."""
+        """The server was told (`by`: seen, delete, none, move:FOLDER, keyword:WORD)."""
         with self._database.write() as tx:
             tx.execute(
                 update(mail).where(mail.c.id.in_(mail_ids)).values(settle="settled", settled_at=now, settled_by=by)
@@ -208,24 +189,26 @@ class Intake:
     def unsettled_again(self, mailbox_id: int, listed: Sequence[ServerMail]) -> int:
         """Mails that were deleted or moved and are listed all the same are to be settled once more → how many."""
         keys = [one.key for one in listed]
-        again = (
-            update(mail)
+        gone = (
+            select(mail.c.id)
+            .join(mailbox, mailbox.c.id == mail.c.mailbox_id)
             .where(mail.c.mailbox_id == mailbox_id, mail.c.settle == "settled", mail.c.server_key.in_(keys))
             .where((mail.c.settled_by == "delete") | mail.c.settled_by.startswith("move:"))
-            .where(mail.c.epoch == select(mailbox.c.epoch).where(mailbox.c.id == mailbox_id).scalar_subquery())
-            .values(settle="waiting")
+            .where(mail.c.epoch == mailbox.c.epoch)
         )
+        with self._database.read() as tx:
+            ids = tx.scalars(gone).all()
+        if not ids:  # as nearly always: nobody is to wait for the write lock
+            return 0
         with self._database.write() as tx:
-            return tx.execute(again).rowcount
+            return tx.execute(update(mail).where(mail.c.id.in_(ids)).values(settle="waiting")).rowcount
 
-    def proved(self, mailbox_id: int, now: datetime, next_poll_at: datetime) -> None:
-        """The server answered well just now."""
-        self._health(mailbox_id, last_ok_at=now, next_poll_at=next_poll_at, error="")
-
-    def failed(self, mailbox_id: int, error: str, next_poll_at: datetime) -> None:
-        """The mailbox cannot be worked now."""
-        self._health(mailbox_id, error=error, next_poll_at=next_poll_at)
-
-    def _health(self, mailbox_id: int, **values: object) -> None:
-        with self._database.write() as tx:
-            tx.execute(update(mailbox).where(mailbox.c.id == mailbox_id).values(**values))
+    def strangers(self, mailbox_id: int, epoch: str, keys: Sequence[str]) -> int:
+        """How many of the mails with these keys the ledger does not have."""
+        known: set[str] = set()
+        with self._database.read() as tx:
+            for start in range(0, len(keys), _QUERY_BATCH):
+                some = mail.c.server_key.in_(keys[start : start + _QUERY_BATCH])
+                ours = mail.c.mailbox_id == mailbox_id, mail.c.epoch == epoch
+                known.update(tx.scalars(select(mail.c.server_key).where(*ours, some)))
+        return len(set(keys) - known)

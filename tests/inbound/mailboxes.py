@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import select, text
 
-from revscript.config import Account, Backoff, Imap
+from revscript.config import Account, Backoff, Imap, Push
 from revscript.health import Problems
 from revscript.inbound.imap import ImapSource
 from revscript.inbound.source import Source
+from revscript.inbound.tools import Tools
 from revscript.inbound.watch import Watched, Watcher
 from revscript.model import Problem, wall_clock
 from revscript.store.bell import Bell
@@ -20,12 +22,13 @@ from revscript.store.blobs import Blobs
 from revscript.store.database import Database
 from revscript.store.intake import Intake
 from revscript.store.ledger import Ledger
-from revscript.store.schema import mail
+from revscript.store.schema import mail, mailbox
 from tests.instance import due, wait_until
 from tests.servers.dovecot import PASSWORD
 
 MB = 1_000_000
 TIMEOUT = 0.5  # s
+PUSH = Push()
 
 
 class Server(Protocol):
@@ -45,32 +48,62 @@ def imap(
 ) -> ImapSource:
     """A source; `more` goes into the `receiving` block."""
     password = more.pop("password", PASSWORD)
-    settings = Imap.model_validate({"host": "localhost", "port": port} | more)
-    return ImapSource(settings, settings.folders[0], user, password, ca_file, timeout, timeout, hard_cap)
+    extra = {name: more.pop(name) for name in ("renew", "ignore_certificate") if name in more}
+    settings = Imap.model_validate({"host": "localhost", "port": port, "push": False} | more)
+    return ImapSource(settings, settings.folders[0], user, password, ca_file, timeout, timeout, hard_cap, **extra)
 
 
-def account(receiving: Imap) -> Account:
+def account(receiving: Imap, **more: object) -> Account:
     """The account file around a source."""
-    data = {"address": "post@fuest.example", "receiving": receiving.model_dump()}
+    data = {"address": "post@fuest.example", "receiving": receiving.model_dump()} | more
     return Account.model_validate(data, context={"name": "post"})
+
+
+class Dates:
+    """Keeps what servers' dates were reported."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, datetime, datetime]] = []
+
+    def dated(self, source: str, date: datetime, earliest: datetime) -> None:
+        """A date of a server."""
+        self.seen.append((source, date, earliest))
+
+
+class Remembering(Problems):
+    """Problems of which one can ask whether they ever were."""
+
+    keys: frozenset[str] = frozenset()
+
+    def report(self, problem: Problem) -> None:
+        """Raise it."""
+        self.keys |= {problem.key}
+        super().report(problem)
 
 
 class Station:
     """A store, and a watcher that receives into it; nobody works on the mails but `finish`."""
 
-    def __init__(self, root: Path, source: ImapSource, *, wrapped: Source | None = None) -> None:
+    def __init__(self, root: Path, source: ImapSource, *, wrapped: Source | None = None, push: Push = PUSH) -> None:
         self.database = Database(root / "post.db")
         self.blobs = Blobs(self.database)
         self.ledger = Ledger(self.database, self.blobs)
         self.intake = Intake(self.database, self.blobs)
         self.bell = Bell()
-        self.problems = Problems(self.database, wall_clock)
+        self.problems = Remembering(self.database, wall_clock)
         self.mailbox_id = self.intake.mailbox_id("imap", "localhost", source.username, source.folder)
-        watched = Watched(account(source.settings), source.settings, self.mailbox_id, ("centre",), "sha")
-        backoff = Backoff(first=0.05, most=0.2)
-        self.watcher = Watcher(
-            watched, wrapped or source, self.intake, self.blobs, self.bell, self.problems, wall_clock, backoff
+        self.evidence = Dates()
+        self.tools = Tools(self.intake, self.blobs, self.bell, self.problems, wall_clock, self.evidence)
+        watched = Watched(
+            account=account(source.settings, ignore_server_certificate=source.ignore_certificate),
+            receiving=source.settings,
+            folder=source.folder,
+            mailbox_id=self.mailbox_id,
+            methods=("centre",),
+            snapshot_sha256="sha",
+            push=push,
         )
+        self.watcher = Watcher(watched, wrapped or source, self.tools, Backoff(first=0.05, most=0.2))
 
     def received(self) -> list[bytes]:
         """The raw mails, in the order in which they were received."""
@@ -115,11 +148,16 @@ class Station:
         """Wait until the problem is gone."""
         wait_until(lambda: self.problem(kind) is None, timeout, f"{kind} solved: {self.problem(kind)}")
 
+    def row(self) -> dict[str, Any]:
+        """The mailbox's row."""
+        with self.database.read() as tx:
+            return dict(tx.execute(select(mailbox).where(mailbox.c.id == self.mailbox_id)).mappings().one())
+
 
 @contextmanager
-def watching(root: Path, source: ImapSource, *, wrapped: Source | None = None) -> Generator[Station]:
+def watching(root: Path, source: ImapSource, *, wrapped: Source | None = None, push: Push = PUSH) -> Generator[Station]:
     """A started station, stopped at the end."""
-    station = Station(root, source, wrapped=wrapped)
+    station = Station(root, source, wrapped=wrapped, push=push)
     station.watcher.start()
     try:
         yield station

@@ -3,6 +3,7 @@
     with ScriptedImap({"SEARCH": b"* SEARCH 1 1\r\n"}) as server: ...
 
 An answer may hold its own tagged line (`%t` is the tag); without one, OK follows. `said` holds the client's lines.
+IDLE is answered by its go-ahead, and `push` says something unasked to whoever is connected.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from tests.servers import HOST
 Answer = bytes | Callable[[str], bytes]
 
 _DEFAULTS: dict[str, Answer] = {
-    "CAPABILITY": b"* CAPABILITY IMAP4rev1 UIDPLUS MOVE\r\n",
+    "CAPABILITY": b"* CAPABILITY IMAP4rev1 UIDPLUS MOVE IDLE\r\n",
+    "IDLE": b"+ idling\r\n",
     "SELECT": b"* 1 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 10] ok\r\n",
     "SEARCH": b"* SEARCH 1\r\n",
     "LIST": b'* LIST () "/" INBOX\r\n* LIST () "/" Archiv\r\n',
@@ -39,11 +41,14 @@ class ScriptedImap:
         self.says: dict[str, Answer] = {**_DEFAULTS, **(says or {})}
         self.greeting = greeting
         self.said: list[str] = []
+        self._clients: list[socketserver.StreamRequestHandler] = []
+        self._idle_tag = ""
         script = self
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 with contextlib.suppress(OSError):
+                    script._clients.append(self)
                     self.wfile.write(script.greeting)
                     while line := self.rfile.readline():
                         script.answer(line.decode("utf-8", "replace").rstrip("\r\n"), self)
@@ -60,17 +65,29 @@ class ScriptedImap:
         """One command."""
         self.said.append(line)
         tag, _, rest = line.partition(" ")
+        if tag == "DONE":
+            tag, rest = self._idle_tag, "DONE"
         word = rest.removeprefix("UID ").partition(" ")[0].upper()
         said = self.says.get(word, b"")
         if word == "AUTHENTICATE" and not said:
             client.wfile.write(b"+ \r\n")
             self.said.append(client.rfile.readline().decode().strip())
         answer = (said(rest) if callable(said) else said).replace(b"%t", tag.encode())
-        if tag.encode() + b" " not in answer:
+        if word == "IDLE":
+            self._idle_tag = tag
+        elif tag.encode() + b" " not in answer:
             answer += tag.encode() + b" OK done\r\n"
         client.wfile.write(answer)
         if b"* BYE" in answer:
             client.connection.shutdown(socket.SHUT_RDWR)
+
+    def push(self, said: bytes) -> None:
+        """Say something to the client that came last."""
+        self._clients[-1].wfile.write(said)
+
+    def count(self, word: str) -> int:
+        """How many of the client's lines hold a word."""
+        return sum(word in line for line in self.said)
 
     def __enter__(self) -> ScriptedImap:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()

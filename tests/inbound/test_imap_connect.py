@@ -194,6 +194,18 @@ def test_preauth_needs_no_login_here(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(refusal(imap(server.port)), Downgrade)  # it leaves no place for STARTTLS
 
 
+def test_what_is_put_in_before_the_encryption_begins_is_an_attack() -> None:
+    says = {
+        "CAPABILITY": b"* CAPABILITY IMAP4rev1 STARTTLS\r\n",
+        "STARTTLS": b"%t OK begin\r\n* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n",
+    }
+    with ScriptedImap(says) as server:
+        refused = refusal(imap(server.port))
+        assert isinstance(refused, Downgrade)
+        assert "put in" in str(refused)
+        assert not any("LOGIN" in line for line in server.said)
+
+
 # ------------------------------------------------------------ logins
 
 

@@ -8,14 +8,20 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from revscript.errors import SourceError, Unreachable
+from revscript.config import Smtp
+from revscript.errors import DeliveryFailed, SourceError, Unreachable
 from revscript.net import tls
 from revscript.net.cable import Cable
+from revscript.outbound.delivery import Delivery
+from revscript.outbound.smtp import SmtpServer
 from tests.servers.ca import CertificateAuthority
+from tests.servers.dovecot import Dovecot
+from tests.servers.smtp_sink import Security, SmtpSink
 
 
 def test_contexts_are_shared_until_the_file_changes(ca: CertificateAuthority, tmp_path: Path) -> None:
@@ -177,3 +183,39 @@ def test_the_last_of_several_addresses_counts(monkeypatch: pytest.MonkeyPatch) -
         cable = Cable()
         cable.dial("mail.example", port, 1).close()
         cable.close()
+
+
+# ------------------------------------------------------------ certificates that are not checked, and their end
+
+
+def test_an_ignored_certificate_is_no_reason_for_old_tls() -> None:
+    context = tls.context(None, ignore_certificate=True)
+    assert context is tls.context(None, ignore_certificate=True)
+    assert context.verify_mode is ssl.CERT_NONE
+    assert not context.check_hostname
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert tls.context(None).verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("security", ["starttls", "implicit"])
+def test_sending_with_an_ignored_certificate(
+    ca: CertificateAuthority, monkeypatch: pytest.MonkeyPatch, security: Security
+) -> None:
+    with SmtpSink(ca, security=security) as sink:
+        monkeypatch.setattr(tls, "IMPLICIT_PORTS", {sink.port} if security == "implicit" else set[int]())
+        settings = Smtp(host="localhost", port=sink.port)
+        checked = SmtpServer(settings, None, None, 5, 20)
+        with pytest.raises(DeliveryFailed, match="not trusted"):
+            checked.send("a@fuest.example", ["b@fuest.example"], b"\r\n", Delivery())
+        unchecked = SmtpServer(settings, None, None, 5, 20, ignore_certificate=True)
+        unchecked.send("a@fuest.example", ["b@fuest.example"], b"Subject: x\r\n\r\n", Delivery())
+        assert len(sink.messages) == 1
+
+
+def test_the_end_of_a_certificate(dovecot: Dovecot) -> None:
+    with dovecot.imap_client("post") as client:
+        expires = tls.certificate_expires(client.socket())
+    assert expires
+    assert timedelta(days=24) < expires - datetime.now(UTC) < timedelta(days=26)
+    with dovecot.imap_client("post", tls=False) as client:
+        assert tls.certificate_expires(client.socket()) is None

@@ -271,7 +271,7 @@ def test_one_bad_mail_never_blocks_the_others(tmp_path: Path, answer: bytes) -> 
         assert "UID 3" in problem.what
         station.wait_solved()
         server.says |= poisoned(b"* 3 FETCH (UID 3 BODY[]<0> {5}\r\nmail3)\r\n")
-        station.watcher._suspects._known.clear()  # as if its pause were over
+        station.watcher._receiving._suspects._known.clear()  # as if its pause were over
         station.wait(5)
         station.wait_solved("mails")
 

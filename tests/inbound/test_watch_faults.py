@@ -13,6 +13,7 @@ from revscript.inbound.imap_session import ImapSession
 from revscript.net.cable import Cable
 from tests.inbound.mailboxes import MB, TIMEOUT, Station, imap, watching
 from tests.inbound.refusing import refusing
+from tests.instance import wait_until
 from tests.servers.ca import CertificateAuthority
 from tests.servers.dovecot import PASSWORD, Dovecot
 from tests.servers.fault_proxy import FaultProxy
@@ -172,8 +173,10 @@ def test_a_full_disk(dovecot: Dovecot, mailbox_user: str, tmp_path: Path, table:
         station.wait(1)
         with refusing(station.database, table):
             dovecot.deliver_many(mailbox_user, raws[1:])
-            problem = station.wait_problem()
+            wait_until(lambda: "store" in station.problems.keys, 10, "the database is what is wrong")
+            (problem,) = [one.problem for one in station.problems.standing() if one.problem.key == "store"]
             assert "disk is full" in problem.what
             assert "room" in problem.way_out
             assert station.count() == 1
         recovered(dovecot, mailbox_user, station, raws)
+        assert not station.problems.standing()

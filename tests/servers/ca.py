@@ -67,7 +67,7 @@ class CertificateAuthority:
         self,
         *hosts: str,
         valid_from: dt.timedelta = dt.timedelta(days=-1),
-        valid_until: dt.timedelta = dt.timedelta(days=10),
+        valid_until: dt.timedelta = dt.timedelta(days=25),
         self_signed: bool = False,
     ) -> ServerCert:
         """A server certificate for `hosts` (names or addresses; loopback by default).

@@ -162,6 +162,9 @@ class Dovecot:
 
         Kicks the user's sessions. Flags stay, since Maildir keeps them in the file names.
         """
+        before = self.uidvalidity(user, folder)
+        while int(time.time()) <= before:  # a UIDVALIDITY is the second in which it was given
+            time.sleep(0.02)
         self.doveadm("kick", user)
         for pattern in ("dovecot-uidlist", "dovecot.index*"):
             for path in self.maildir(user, folder).glob(pattern):
