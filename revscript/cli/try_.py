@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,18 +15,21 @@ import typer
 
 from revscript.cli.mails import jail, readings
 from revscript.cli.options import InstanceOption, JsonOption, MailArguments, has_store, stores_of
-from revscript.cli.output import counted, emit, say
-from revscript.config import Account, Settings
+from revscript.cli.output import WIDE, counted, emit, say
+from revscript.config import Account, Finding, Settings
 from revscript.errors import ConfigError
 from revscript.jail.effects import Effect
 from revscript.jail.plain import to_plain
 from revscript.jail.questions import Question, RunningMissions
 from revscript.jail.reading.model import Reading
-from revscript.jail.wire import RunContext, ScriptProblem
+from revscript.jail.wire import RunContext
+from revscript.methods.filters import kept_from_script
 from revscript.methods.script import outcome_of
-from revscript.model import FAILED_EXITS, Outcome, Trouble, wall_clock
+from revscript.model import FAILED_EXITS, Outcome, Trouble, library_of, wall_clock
 from revscript.sandbox import Sandbox
-from revscript.snapshot import MAX_SCRIPT, Instance, load_snapshot
+from revscript.sandbox.sets import FileProblem, assemble_one
+from revscript.snapshot import MAX_FILE, Instance, Script, load_snapshot
+from revscript.snapshot.files import is_script, is_table, read_texts
 
 Answer = Callable[[Question], Any]
 
@@ -35,26 +38,34 @@ DEFAULT_AGE = 30.0  # minutes, as of an account that says nothing
 
 
 @dataclass(frozen=True, slots=True)
-class _Result:
-    """What came of it, and what the policy refuses in the script."""
+class _Sources:
+    """The script with what lies beside it: file name → text. `unreadable`: what is wrong with other files there."""
 
-    outcome: Outcome
-    problems: tuple[ScriptProblem, ...]
+    file: str
+    texts: Mapping[str, str]
+    tables: Mapping[str, str]
+    unreadable: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A script, and everything else that a run depends on beside the mail."""
+    """A script as a set, or what is wrong with it, and everything else that a run depends on beside the mail."""
 
-    name: str
-    source: str
+    sources: _Sources
+    script: Script | tuple[FileProblem, ...]
+    account: Account | None
     context: RunContext
     answer: Answer
 
-    def run(self, reading: Reading, sandbox: Sandbox) -> _Result:
+    def run(self, reading: Reading, sandbox: Sandbox) -> Outcome:
         """Run it as the host would; nothing is committed."""
-        run = sandbox.run_script(self.source, reading, self.context, self.answer)
-        return _Result(outcome_of(self.name, run), run.end.problems)
+        kept = kept_from_script(reading, self.account) if self.account else None
+        if kept:
+            return kept
+        name = self.sources.file
+        if isinstance(self.script, tuple):
+            return Outcome(by=f"script:{name}", exit="refused", trouble=_refused(name, self.script))
+        return outcome_of(name, sandbox.run_script(self.script, reading, self.context, self.answer))
 
 
 def try_(
@@ -67,29 +78,32 @@ def try_(
 ) -> None:
     """Show what a script would do to mails, without doing it.
 
-    Needs no instance. What the script asks (missions, forms) is answered from the instance's database, if there is one;
-    otherwise nothing is found. Exit code 1 when a run did not end well (refused, failed, stopped, protocol).
+    Needs no instance: libraries are looked for beside the script, tables in the folder tables there. What the script
+    asks (missions, forms) is answered from the instance's database, if there is one; otherwise nothing is found. With
+    --account, a mail that the account keeps from its script (allowed_senders, skip) is shown as the host treats it.
+    Exit code 1 when a run did not end well (refused, failed, stopped, protocol).
 
     JSON keys: file, exit, effects, log, error, cpu_ms.
     """
-    source, all_well = _source(script), True
+    sources, all_well = _sources(script), True
     where = _instance(instance)
     snapshot = load_snapshot(where) if where else None
     settings = snapshot.settings if snapshot else Settings()
     known = _account(account, snapshot.accounts.get(account) if snapshot else None, where)
     context = _context(account, known, settings, _time(now, settings))
     with _answers(where) as answer, jail(settings) as sandbox:
-        trial = _Trial(script.name, source, context, answer)
+        whole = assemble_one(sources.file, sources.texts, sources.tables, sandbox)
+        trial = _Trial(sources, whole, known, context, answer)
         for file, reading in readings(mails, sandbox, settings):
             if reading is None:
                 all_well = False
                 continue
-            result = trial.run(reading, sandbox)
-            all_well = all_well and result.outcome.exit not in FAILED_EXITS
+            outcome = trial.run(reading, sandbox)
+            all_well = all_well and outcome.exit not in FAILED_EXITS
             if as_json:
-                emit(as_row(file, result.outcome))
+                emit(as_row(file, outcome))
             else:
-                _tell(file, trial, result)
+                _tell(file, trial, outcome)
     if not all_well:
         raise typer.Exit(1)
 
@@ -97,17 +111,22 @@ def try_(
 # ---------------------------------------------------------------- before the run
 
 
-def _source(script: Path) -> str:
+def _sources(script: Path) -> _Sources:
     try:
         with script.open("rb") as stream:
-            data = stream.read(MAX_SCRIPT + 1)
-        if len(data) > MAX_SCRIPT:
-            raise ConfigError(f"{script}: is larger than {MAX_SCRIPT} bytes")
-        return data.decode("utf-8-sig")
+            data = stream.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise ConfigError(f"{script}: is larger than {MAX_FILE} bytes")
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{script}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{script}: is not UTF-8 text; save the file as UTF-8") from None
+    folder = script.absolute().parent
+    texts, wrong_texts = read_texts(folder, is_script, folder.name)
+    tables, wrong_tables = read_texts(folder / "tables", is_table, "tables")
+    wrong = tuple(one for one in (*wrong_texts, *wrong_tables) if not one.file.endswith(f"/{script.name}"))
+    return _Sources(script.name, texts | {script.name: text}, tables, wrong)
 
 
 def _instance(folder: Path | None) -> Instance | None:
@@ -189,8 +208,12 @@ def _error(trouble: Trouble) -> dict[str, Any]:
     return {"type": trouble.type, "text": trouble.text, "line": trouble.line, "frames": frames}
 
 
-def _tell(file: Path, trial: _Trial, result: _Result) -> None:
-    outcome = result.outcome
+def _refused(name: str, problems: tuple[FileProblem, ...]) -> Trouble:
+    first = next((one.line for one in problems if one.file == name and one.line), None)
+    return Trouble("Refused", "; ".join(map(str, problems)), ((first, ""),) if first else ())
+
+
+def _tell(file: Path, trial: _Trial, outcome: Outcome) -> None:
     bad = outcome.exit in FAILED_EXITS
     effects = counted(len(outcome.effects), "effect") + (", none of them happens" if bad and outcome.effects else "")
     say(f"{file}: {outcome.exit} ({effects}, {outcome.cpu_ms} ms)", "bold red" if bad else "bold")
@@ -198,22 +221,29 @@ def _tell(file: Path, trial: _Trial, result: _Result) -> None:
         say(f"→ {words}", "dim" if bad else "green", indent=2)
     for line in outcome.log:
         say(f"log: {line}", indent=2)
-    if result.problems:
-        for problem in result.problems:
-            _tell_place(trial, problem.line, problem.text)
+    if bad and isinstance(trial.script, tuple):
+        for one in trial.script:
+            say(str(one), indent=2)
+            _tell_source(trial.sources, one.file, one.line)
+        for one in trial.sources.unreadable:  # perhaps what is said to be missing
+            say(str(one), indent=2)
     elif outcome.trouble:
-        _tell_trouble(trial, outcome.trouble)
+        _tell_trouble(trial.sources, outcome.trouble)
 
 
-def _tell_trouble(trial: _Trial, trouble: Trouble) -> None:
+def _tell_trouble(sources: _Sources, trouble: Trouble) -> None:
     for number, function in trouble.frames:
-        _tell_place(trial, number, f"in {function}")
+        library = library_of(function)
+        file = library or sources.file
+        say(f"{file}, line {number}: in {function.removeprefix(library + ' in ') if library else function}", indent=2)
+        _tell_source(sources, file, number)
     say(f"{trouble.type}: {trouble.text}", "red", indent=2)
 
 
-def _tell_place(trial: _Trial, number: int | None, text: str) -> None:
-    """A line of the script, with what is to be said about it."""
-    say(f"{trial.name}, line {number}: {text}" if number else f"{trial.name}: {text}", indent=2)
-    lines = _LINE_END.split(trial.source)
+def _tell_source(sources: _Sources, file: str, number: int | None) -> None:
+    """The line that is meant."""
+    folder, _, table = file.rpartition("/")
+    text = sources.tables.get(table, "") if folder else sources.texts.get(file, "")
+    lines = _LINE_END.split(text)
     if number and number <= len(lines):
-        say(lines[number - 1].strip(), "bold", indent=6)
+        say(lines[number - 1].strip()[:WIDE], "bold", indent=6)

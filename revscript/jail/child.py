@@ -7,6 +7,7 @@ exceptions, so that no script can catch them (sandbox.md §4).
 
 from __future__ import annotations
 
+import functools
 import gc
 import io
 import json
@@ -26,7 +27,7 @@ from revscript.jail.effects import Effect
 from revscript.jail.plain import from_plain, to_plain
 from revscript.jail.questions import Question
 from revscript.jail.reading import read
-from revscript.jail.scripting import golden, policy
+from revscript.jail.scripting import golden, policy, table_files, texts
 from revscript.jail.scripting import run as scripting
 
 _RECURSION_ROOM = 200  # frames for a handler that was called at the recursion limit
@@ -91,6 +92,11 @@ class Channel:
         self._count_call()
         self.send({"t": "ask", "question": to_plain(question)})
         return self.receive()["answer"]
+
+    def table(self, file: str) -> str:
+        """Ask for a table of the script's set, once each."""
+        self.send({"t": "table", "file": file})
+        return self.receive_raw().decode()
 
     def log(self, text: str) -> None:
         """A line of protocol; what is too much is dropped, and said to be."""
@@ -251,19 +257,30 @@ def _send_file(index: int, pieces: Iterable[bytes]) -> None:
 
 
 def _compile(job: dict[str, Any], _mail: mmap.mmap | None) -> None:
+    found = policy.examine(job["source"])
+    _channel.send(to_plain(found.outline))
+    if found.code is None:
+        end("refused", problems=to_plain(found.problems))
+    code = marshal.dumps(found.code)
+    _channel.write(wire.head(wire.RAW_FRAME, code) + code)
+
+
+def _table(job: dict[str, Any], _mail: mmap.mmap | None) -> None:
     try:
-        code = marshal.dumps(policy.compile_script(job["source"]))
-    except policy.PolicyRefused as refused:
-        end("refused", problems=to_plain(refused.problems))
-    else:
-        _channel.write(wire.head(wire.RAW_FRAME, code) + code)
+        table_files.parse(job["file"], job["text"])
+    except table_files.BadTable as bad:
+        text = texts.cut(texts.block(bad.text), 1000)
+        column = bad.line and (bad.column or 1)
+        end("refused", problems=[to_plain(wire.ScriptProblem(line=bad.line, column=column, text=text))])
 
 
 def _script(job: dict[str, Any], _mail: mmap.mmap | None) -> None:
-    code = marshal.loads(_channel.receive_raw())  # a jailed child made it of this very script
+    # Jailed children made them of these very texts.
+    code = marshal.loads(_channel.receive_raw())
+    codes = {name: functools.partial(marshal.loads, _channel.receive_raw()) for name in job["libraries"]}
     parsed = from_plain(wire.ScriptJob, job)
     try:
-        scripting.run_script(code, parsed.reading, parsed.context, _channel)
+        scripting.run_script(code, parsed.reading, parsed.context, _channel, codes, parsed.tables)
     except MemoryError as error:
         trouble = scripting.describe(error)
         del parsed
@@ -272,4 +289,4 @@ def _script(job: dict[str, Any], _mail: mmap.mmap | None) -> None:
         end("failed", trouble=to_plain(scripting.describe(error)))
 
 
-_JOBS = {"script": _script, "compile": _compile, "read": _read, "extract": _extract}
+_JOBS = {"script": _script, "compile": _compile, "table": _table, "read": _read, "extract": _extract}

@@ -3,9 +3,10 @@
 A frame is 5 bytes of head (length of the body as big-endian uint32, then one byte of kind) and the body.
 `J` frames hold one JSON object with its name under `t`; `R` frames hold raw bytes of an attachment.
 
-    host → child   one job (ScriptJob | CompileJob | ReadJob | ExtractJob), then one answer per question
-    child → host   log, effect, ask … (script) · reading, then small pieces (read) · piece, then its R frames …
-                   (extract) · R frame with byte code (compile) · end
+    host → child   one job (ScriptJob | CompileJob | TableJob | ReadJob | ExtractJob), for a script its byte codes as
+                   R frames, then one answer per question and one R frame per table
+    child → host   log, effect, ask, table … (script) · reading, then small pieces (read) · piece, then its R frames …
+                   (extract) · outline, then R frame with byte code (compile) · end
 
 SECURITY: the child may be fully compromised. The host checks the length before it reads on, parses JSON with
 pydantic against the classes below (strict, unknown keys and NaN refused), counts frames and bytes per job, and
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from revscript.jail.effects import Effect
-from revscript.jail.limits import Items, Line, Range, Strict, Tagged, Text
+from revscript.jail.limits import FileName, Items, Line, Range, Strict, Tagged, Text
 from revscript.jail.questions import Question
 from revscript.jail.reading.model import Reading
 
@@ -36,6 +37,11 @@ MAX_EFFECTS = 200  # effects and questions of one run
 MAX_EFFECT_BYTES = 1 << 20
 MAX_LOG_LINES = 500
 MAX_LOG_BYTES = 64 << 10
+MAX_OUTLINE = 4 << 20  # bytes; the names in a script of 256 KiB, escaped
+MAX_IMPORTS = 500  # of libraries in one file, and uses of tables
+MAX_DEFINED = 5000  # names that a library offers
+MAX_NAME = 200  # characters of a name in an outline
+MAX_FILE_NAME = 255  # bytes; what file systems allow
 
 # How a child leaves when it cannot send its `end` frame any more (sandbox.md §9).
 EXIT_TIME, EXIT_CPU, EXIT_CAP, EXIT_MEMORY = 71, 72, 73, 74
@@ -69,6 +75,14 @@ class AskFrame(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TableFrame(Strict):
+    """The script needs this table of its set; the child waits for its text (R frame)."""
+
+    t: Literal["table"] = "table"
+    file: Annotated[str, FileName(MAX_FILE_NAME)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingFrame(Strict):
     """What the reader made of the mail."""
 
@@ -86,7 +100,7 @@ class PieceFrame(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame(Strict):
-    """A line of the script's traceback."""
+    """A line of the script's traceback; `function` of a library's line is `units.py in convert`."""
 
     line: Annotated[int, Range(0, 10**7)]
     function: Annotated[str, Line(300)]
@@ -110,6 +124,45 @@ class ScriptProblem(Strict):
     text: Annotated[str, Text(1000)]
 
 
+Name = Annotated[str, Line(MAX_NAME, min=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported(Strict):
+    """`from module import names` where `module` is none that scripts have: it must be a library."""
+
+    module: Name
+    names: Annotated[tuple[Name, ...], Items(MAX_IMPORTS)]
+    line: Annotated[int, Range(1, 10**7)]
+    column: Annotated[int, Range(1, 10**7)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableUse(Strict):
+    """`tables("name")` with the name written out."""
+
+    name: Annotated[str, Line(MAX_NAME)]
+    line: Annotated[int, Range(1, 10**7)]
+    column: Annotated[int, Range(1, 10**7)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlineFrame(Strict):
+    """What a file of scripts is made of, as far as it can be read; first frame of each compile job.
+
+    `entry`: why it is no script, when it is none. `defines`: names that a library offers. `any_table`: it uses tables
+    whose names are not written out.
+    """
+
+    t: Literal["outline"] = "outline"
+    is_script: bool = False
+    entry: ScriptProblem | None = None
+    imports: Annotated[tuple[Imported, ...], Items(MAX_IMPORTS)] = ()
+    defines: Annotated[tuple[Name, ...], Items(MAX_DEFINED)] = ()
+    tables: Annotated[tuple[TableUse, ...], Items(MAX_IMPORTS)] = ()
+    any_table: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndFrame(Strict):
     """The last frame. `memory`, `time`, `cpu` and `cap` are limits; `jail` is our own fault, nothing was read yet."""
@@ -121,7 +174,7 @@ class EndFrame(Strict):
 
 
 ChildFrame = Annotated[
-    LogFrame | EffectFrame | AskFrame | ReadingFrame | PieceFrame | EndFrame,
+    LogFrame | EffectFrame | AskFrame | TableFrame | ReadingFrame | PieceFrame | OutlineFrame | EndFrame,
     Tagged("t"),
 ]
 
@@ -146,19 +199,33 @@ class RunContext(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptJob(Strict):
-    """Run `onEMail`. An R frame with the script's byte code follows, as a compile job has sent it."""
+    """Run `onEMail`. R frames with byte codes follow, as compile jobs have sent them: the script's, each library's.
+
+    `tables`: files that the script may ask for.
+    """
 
     job: Literal["script"] = "script"
     context: RunContext
     reading: Reading
+    libraries: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileJob(Strict):
-    """Compile a script: its byte code comes back as one R frame, or the end says what the policy refuses."""
+    """Compile a script or library: its byte code comes back as one R frame, or the end says what is refused."""
 
     job: Literal["compile"] = "compile"
     source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableJob(Strict):
+    """Look whether a table can be read; the end says what is wrong with it."""
+
+    job: Literal["table"] = "table"
+    file: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from revscript.jail.effects import Effect, IgnoreMail
 from revscript.jail.reading.model import Reading
 from revscript.jail.wire import ScriptProblem
+from revscript.methods.filters import kept_from_script
 from revscript.methods.view import View
 from revscript.model import Exit, Outcome, Trouble
 from revscript.sandbox import Sandbox, ScriptRun
@@ -13,13 +14,19 @@ _STOPPED = {"time", "cpu", "memory", "cap", "crash"}
 
 
 def run(reading: Reading, view: View, sandbox: Sandbox) -> Outcome:
-    """Run the account's script. Raises JailBroken, and what `view.ask` raises."""
+    """Run the account's script, unless the account keeps the mail from it.
+
+    Raises JailBroken, and what `view.ask` raises.
+    """
+    kept = kept_from_script(reading, view.account)
+    if kept:
+        return kept
     if view.script is None:
         method = view.account.methods.script
         name = method.file if method else "onEMail.py"
         text = f"The script {name} is not in user_scripts."
         return Outcome(by=f"script:{name}", exit="refused", trouble=Trouble("Missing", text))
-    finished = sandbox.run_script(view.script.text, reading, view.context, view.ask)
+    finished = sandbox.run_script(view.script, reading, view.context, view.ask)
     return outcome_of(view.script.name, finished)
 
 

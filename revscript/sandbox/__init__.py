@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from revscript.sandbox.checked import Checked
 from revscript.sandbox.conversation import JobEnd
 from revscript.sandbox.jobs import ReaderDied, Sandbox, ScriptRun
 
-__all__ = ["JobEnd", "ReaderDied", "Sandbox", "ScriptRun"]
+__all__ = ["Checked", "JobEnd", "ReaderDied", "Sandbox", "ScriptRun"]

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,12 +83,21 @@ class Conversation:
             with contextlib.suppress(OSError):  # dead already: its exit status tells
                 socket.send_fds(self._channel, [b"m"], [mail])
 
-    def send(self, message: dict[str, Any], raw: bytes | None = None) -> None:
-        """Give the job (with the raw frame that belongs to it), or an answer; one that does not take it is killed."""
+    def send(self, message: dict[str, Any], raws: Iterable[bytes] = ()) -> None:
+        """Give the job (with the raw frames that belong to it), or an answer."""
+        self._give(b"".join([wire.pack_json(message), *(wire.head(wire.RAW_FRAME, raw) + raw for raw in raws)]))
+
+    def send_raw(self, raw: bytes) -> None:
+        """Give a raw frame as an answer."""
+        self._give(wire.head(wire.RAW_FRAME, raw) + raw)
+
+    def refuse(self, why: str) -> None:
+        """End the child: it asked for something that it may not have."""
+        self._kill("protocol", why)
+
+    def _give(self, packed: bytes) -> None:
+        """One that does not take it is killed."""
         self._channel.settimeout(min(SEND_TIMEOUT, max(self._deadline - time.monotonic(), 0.01)))
-        packed = wire.pack_json(message)
-        if raw is not None:
-            packed += wire.head(wire.RAW_FRAME, raw) + raw
         try:
             self._channel.sendall(packed)
         except TimeoutError:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from revscript.errors import JailBroken
@@ -19,19 +16,22 @@ from revscript.jail.plain import to_plain
 from revscript.jail.questions import Question
 from revscript.jail.reading.model import MAX_PARTS, Reading
 from revscript.model import Asked, Trouble, sha256_hex
+from revscript.sandbox.checked import Checked, Compiled, Kept, checked
 from revscript.sandbox.conversation import Allowance, Conversation, JobEnd
+from revscript.sandbox.linking import FileProblem, link
+from revscript.sandbox.memory_file import memory_file
+from revscript.sandbox.readings import flaw, pieces, reading_limits
 from revscript.sandbox.zygote import Zygote, ZygoteDied
+from revscript.snapshot import Script
 
-READ_WALL = 30_000  # ms for reading or extracting, plus READ_WALL_PER_MIB for each MiB of the mail
-READ_WALL_PER_MIB = 1000
-READ_MEMORY = 256  # MiB for reading, plus four times the mail (sandbox.md §11)
-SOME_DATE = "2000-01-01T00:00:00+00:00"  # a good one, in the place of none
 EXTRACT_ROOM = 1 << 16  # bytes of frames beside the attachments themselves
 SMALL_FILES = 256 << 10  # bytes of attachments that come along with the Reading
-MOST_CODES = 200  # scripts whose byte code is kept
 
-_SCRIPT = Allowance((wire.EffectFrame, wire.LogFrame, wire.AskFrame), wire.MAX_SCRIPT_BYTES, wire.MAX_SCRIPT_FRAMES)
-_COMPILE = Allowance((bytes,), wire.MAX_RAW_FRAME)
+_SCRIPT = Allowance(
+    (wire.EffectFrame, wire.LogFrame, wire.AskFrame, wire.TableFrame), wire.MAX_SCRIPT_BYTES, wire.MAX_SCRIPT_FRAMES
+)
+_COMPILE = Allowance((wire.OutlineFrame, bytes), wire.MAX_RAW_FRAME + wire.MAX_OUTLINE, 3)
+_TABLE = Allowance(())
 _READ = Allowance(
     (wire.ReadingFrame, wire.PieceFrame, bytes), wire.MAX_JSON_FRAME + SMALL_FILES + EXTRACT_ROOM, 2 + 2 * MAX_PARTS
 )
@@ -53,11 +53,12 @@ class ScriptRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A script's byte code, or why there is none."""
+class _Ready:
+    """A script's byte codes, its own and those of its libraries by name, or why there are none."""
 
-    end: JobEnd
-    code: bytes | None
+    codes: tuple[bytes, ...] = ()
+    libraries: tuple[str, ...] = ()
+    refused: JobEnd | None = None
 
 
 class ReaderDied(Exception):
@@ -77,7 +78,7 @@ class Sandbox:
         self._lock = threading.Lock()
         self._stopped = False
         self._zygote: Zygote | None = None
-        self._codes: dict[str, _Compiled] = {}
+        self._codes = Kept()
 
     def start(self) -> None:
         """Start the zygote now rather than with the first job."""
@@ -120,20 +121,42 @@ class Sandbox:
                 conversation.dispose()
 
     def run_script(
-        self, source: str, reading: Reading, context: wire.RunContext, answer: Callable[[Question], Any]
+        self, script: Script, reading: Reading, context: wire.RunContext, answer: Callable[[Question], Any]
     ) -> ScriptRun:
         """Run `onEMail`; `answer` gives plain data for each question. Raises JailBroken, and what it raises."""
-        compiled = self._compiled(source)
-        if compiled.code is None:
-            return ScriptRun(end=compiled.end)
-        job = to_plain(wire.ScriptJob(context=context, reading=reading))
-        code = compiled.code
-        return _with_second_chance(lambda: self._run_script(job, code, answer))
+        ready = self._ready(script)
+        if ready.refused:
+            return ScriptRun(end=ready.refused)
+        job = wire.ScriptJob(context=context, reading=reading, libraries=ready.libraries, tables=tuple(script.tables))
+        plain = to_plain(job)
+        return _with_second_chance(lambda: self._run_script(plain, ready.codes, script.tables, answer))
 
-    def _run_script(self, job: dict[str, Any], code: bytes, answer: Callable[[Question], Any]) -> ScriptRun:
-        run = ScriptRun()
+    def _ready(self, script: Script) -> _Ready:
+        main = self._compiled(script.text)
+        if main.code is None:
+            return _Ready(refused=main.end)
+        if main.outline.entry:
+            return _Ready(refused=JobEnd("refused", (main.outline.entry,), cpu_ms=main.end.cpu_ms))
+        if not main.outline.imports:
+            return _Ready((main.code,))
+        found = checked(main, library=False)
+        linked = link(script.name, found, script.libraries, lambda text: self.check_script(text, library=True))
+        if linked.problems:
+            return _Ready(refused=JobEnd("refused", tuple(_of_set(script.name, one) for one in linked.problems[:50])))
+        compiled = {name: self._compiled(script.libraries[name]) for name in linked.libraries}
+        codes = {name: one.code for name, one in compiled.items() if one.code is not None}
+        return _Ready((main.code, *codes.values()), tuple(codes))
+
+    def _run_script(
+        self,
+        job: dict[str, Any],
+        codes: Iterable[bytes],
+        tables: Mapping[str, str],
+        answer: Callable[[Question], Any],
+    ) -> ScriptRun:
+        run, left = ScriptRun(), dict(tables)
         with self._talk(self._script_limits, _SCRIPT) as talk:
-            talk.send(job, code)
+            talk.send(job, codes)
             for frame in talk.frames():
                 match frame:
                     case wire.EffectFrame():
@@ -142,6 +165,12 @@ class Sandbox:
                         given = answer(frame.question)
                         run.asked.append(Asked(to_plain(frame.question), given))
                         talk.send({"answer": given})
+                    case wire.TableFrame():
+                        text = left.pop(frame.file, None)  # once each: else it could have terabytes
+                        if text is None:
+                            talk.refuse("a table that is not in the set, or once more")
+                        else:
+                            talk.send_raw(text.encode())
                     case _:
                         run.log.append(frame.text)
             run.end = talk.finish()
@@ -154,33 +183,47 @@ class Sandbox:
         except JailBroken:
             return False
 
-    def check_script(self, source: str) -> tuple[wire.ScriptProblem, ...]:
-        """What the policy refuses in a script; empty when it may run."""
-        end = self._compiled(source).end
-        if end.kind in ("done", "refused"):
-            return end.problems
-        return (wire.ScriptProblem(line=None, column=None, text=f"compiling ended by {end.trouble}"),)
+    def check_script(self, text: str, *, library: bool = False) -> Checked:
+        """What the policy refuses in a script, or in a library (which needs no `onEMail`), and what it is made of.
 
-    def _compiled(self, source: str) -> _Compiled:
+        Whether its libraries are there and have what it wants, `sandbox.sets.assemble` tells. Raises JailBroken.
+        """
+        return checked(self._compiled(text), library=library)
+
+    def check_table(self, file: str, text: str) -> tuple[wire.ScriptProblem, ...]:
+        """What is wrong with a table of the administrators; the file's name says whether it is CSV or JSON."""
+        suffix = file.rpartition(".")[2]
+        key = f"{suffix}:{sha256_hex(text)}"
+        return checked(self._codes.get(key, lambda: self._look_at_table(file, text)), library=True).problems
+
+    def _look_at_table(self, file: str, text: str) -> Compiled:
+        def look() -> JobEnd:
+            with self._talk(self._script_limits, _TABLE) as talk:
+                talk.send(to_plain(wire.TableJob(file=file, text=text)))
+                list(talk.frames())
+                return talk.finish()
+
+        return Compiled(_with_second_chance(look), wire.OutlineFrame())
+
+    def _compiled(self, text: str) -> Compiled:
         """Compile in a child, once per text. The byte code stays opaque here; only children load it."""
-        key = sha256_hex(source)
-        known = self._codes.get(key)
-        if known is None:
-            known = _with_second_chance(lambda: self._compile(source))
-            if known.end.kind in ("done", "refused"):  # a limit may be a busy machine's: try again next time
-                if len(self._codes) >= MOST_CODES:
-                    self._codes.clear()
-                self._codes[key] = known
-        return known
+        return self._codes.get(sha256_hex(text), lambda: _with_second_chance(lambda: self._compile(text)))
 
-    def _compile(self, source: str) -> _Compiled:
+    def _compile(self, text: str) -> Compiled:
         with self._talk(self._script_limits, _COMPILE) as talk:
-            talk.send(to_plain(wire.CompileJob(source=source)))
+            talk.send(to_plain(wire.CompileJob(source=text)))
             sent = list(talk.frames())
             end = talk.finish()
-        if end.kind == "done" and len(sent) != 1:
-            end = JobEnd("protocol", trouble=Trouble("protocol", "compiling ended without byte code"))
-        return _Compiled(end, sent[0] if end.kind == "done" and sent else None)
+        match sent:
+            case [wire.OutlineFrame() as outline, bytes() as code] if end.kind == "done":
+                return Compiled(end, outline, code)
+            case [wire.OutlineFrame() as outline] if end.kind == "refused" and end.problems:
+                return Compiled(end, outline)
+            case _ if end.kind in ("done", "refused"):
+                trouble = Trouble("protocol", "compiling ended without byte code, or without an outline")
+                return Compiled(JobEnd("protocol", trouble=trouble), wire.OutlineFrame())
+            case _:
+                return Compiled(end, wire.OutlineFrame())
 
     def read(self, mail: Iterable[bytes], size: int, *, headers_only: bool = False) -> Reading:
         """Read a raw mail of `size` bytes; ReaderDied when the reader did not survive it."""
@@ -197,19 +240,19 @@ class Sandbox:
     def _read(self, file: int, size: int, job: wire.ReadJob) -> tuple[Reading, dict[int, bytes]]:
         reading: Reading | None = None
         files: dict[int, bytes] = {}
-        with self._talk(_reading_limits(size), _READ, file) as talk:
+        with self._talk(reading_limits(size), _READ, file) as talk:
             talk.send(to_plain(job))
             frames = talk.frames()
             first = next(frames, None)
             if isinstance(first, wire.ReadingFrame):
                 reading = first.reading
-            for index, pieces in _pieces(frames):
-                files[index] = b"".join(pieces)
+            for index, content in pieces(frames):
+                files[index] = b"".join(content)
             end = talk.finish()
         if end.kind != "done" or reading is None:
             raise ReaderDied(end)
-        if flaw := _flaw(reading):
-            raise ReaderDied(JobEnd("protocol", trouble=Trouble("protocol", flaw), cpu_ms=end.cpu_ms))
+        if wrong := flaw(reading):
+            raise ReaderDied(JobEnd("protocol", trouble=Trouble("protocol", wrong), cpu_ms=end.cpu_ms))
         return reading, files
 
     def extract(self, mail: Iterable[bytes], size: int, indexes: tuple[int, ...], take: Take) -> None:
@@ -221,27 +264,22 @@ class Sandbox:
         missing = set(indexes)
         max_frames = 2 + 2 * len(indexes) + size // 1024
         allowance = Allowance((wire.PieceFrame, bytes), size + EXTRACT_ROOM, max_frames)
-        with self._talk(_reading_limits(size), allowance, file) as talk:
+        with self._talk(reading_limits(size), allowance, file) as talk:
             talk.send(to_plain(wire.ExtractJob(indexes=indexes)))
-            for index, pieces in _pieces(talk.frames()):
+            for index, content in pieces(talk.frames()):
                 if index in missing:
                     missing.remove(index)
-                    take(index, pieces)
+                    take(index, content)
             end = talk.finish()
         if end.kind != "done" or missing:
             raise ReaderDied(end)
 
 
-def _flaw(reading: Reading) -> str:
-    """What is wrong with a Reading that keeps its limits, and would trip up whoever works with it."""
-    if any(len(field) != 2 for field in reading.headers):
-        return "a header field that is not name and value"
-    try:
-        date = datetime.fromisoformat(reading.date or SOME_DATE)
-        good = date.tzinfo is not None and 1970 <= date.astimezone(UTC).year <= 2200
-    except (ValueError, OverflowError):
-        good = False
-    return "" if good else "a date that is no plausible ISO 8601 with offset"
+def _of_set(main: str, problem: FileProblem) -> wire.ScriptProblem:
+    """A problem of a script's set as one of the script; of another file it says which, and has no line."""
+    if problem.file == main:
+        return wire.ScriptProblem(line=problem.line, column=problem.column, text=problem.text)
+    return wire.ScriptProblem(line=None, column=None, text=str(problem)[:1000])
 
 
 def _with_second_chance(job: Callable[[], Result]) -> Result:
@@ -252,49 +290,3 @@ def _with_second_chance(job: Callable[[], Result]) -> Result:
         except ZygoteDied:
             continue
     raise JailBroken("The confined process died twice in a row.")
-
-
-def _pieces(frames: Iterator[Any]) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """Split `piece, R, R, piece, R …` into (index, its R frames); stray frames belong to nobody."""
-    ahead: list[wire.PieceFrame] = []
-
-    def raw() -> Iterator[bytes]:
-        for frame in frames:
-            if isinstance(frame, wire.PieceFrame):
-                ahead.append(frame)
-                return
-            if isinstance(frame, bytes):
-                yield frame
-
-    while True:
-        if not ahead:
-            for _ in raw():  # what the caller left unread
-                pass
-        if not ahead:
-            return
-        yield ahead.pop().index, raw()
-
-
-def _reading_limits(size: int) -> Limits:
-    mib = (size >> 20) + 1
-    wall = READ_WALL + READ_WALL_PER_MIB * mib
-    return Limits(cpu=wall // 1000, memory=(READ_MEMORY + 4 * mib) << 20, wall=wall)
-
-
-@contextmanager
-def memory_file(pieces: Iterable[bytes]) -> Generator[int]:
-    """A sealed memory file with the content → its descriptor; nobody can change it afterwards, not even we."""
-    try:
-        descriptor = os.memfd_create("mail", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    except OSError as error:
-        raise JailBroken(f"There is no memory file for the mail: {error}") from error
-    try:
-        for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(descriptor, view) :]
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ import pytest
 from revscript.jail.effects import Notify
 from revscript.snapshot import Instance
 from tests.cli.command import Done, no_traceback, revscript
+from tests.instance import make_instance
 
 MAIL = """\
 From: =?utf-8?q?Leitstelle_M=C3=BCsterland?= <alarm@leitstelle.example>
@@ -143,8 +144,92 @@ def test_try_shows_the_line_that_failed(folder: Path) -> None:
 def test_try_shows_what_is_refused(folder: Path) -> None:
     done = revscript("try", "refused.py", "alarm.eml", cwd=folder)
     assert done.code == 1
-    assert "  refused.py, line 1: module 'os' is not available" in done.out
+    assert "  refused.py, line 1, column 8: module 'os' is not available" in done.out
     assert "\n      import os\n" in done.out
+
+
+MAIN = """\
+from words import upper
+
+
+def onEMail(mail):
+    log(tables("units").get("1/44", "Name"))
+    mail.label(upper(mail.subject))
+"""
+
+WORDS = """\
+def upper(text):
+    return text.upper() if "7" in text else {}[text]
+"""
+
+
+@pytest.fixture
+def with_libraries(folder: Path) -> Path:
+    """A script with a library and a table, beside files that do not concern it."""
+    (folder / "main.py").write_text(MAIN)
+    (folder / "words.py").write_text(WORDS)
+    (folder / "tables").mkdir()
+    (folder / "tables" / "units.csv").write_bytes("Funk;Name\n1/44;Süd\n".encode("cp1252"))
+    (folder / "tables" / "broken.csv").write_text("a;a\n")
+    return folder
+
+
+def test_try_finds_libraries_and_tables(with_libraries: Path) -> None:
+    done = revscript("try", with_libraries / "main.py", "alarm.eml", "--json", cwd=with_libraries)
+    assert (done.code, done.err) == (0, "")
+    [row] = done.rows
+    assert (row["exit"], row["log"]) == ("done", ["Süd"])
+    assert row["effects"][0]["args"] == {"text": "B 3 BEISPIELWEG 7"}
+
+
+def test_try_shows_lines_of_libraries(with_libraries: Path) -> None:
+    done = revscript("try", "main.py", "other.eml", cwd=with_libraries)
+    assert done.code == 1
+    assert (
+        "  main.py, line 6: in onEMail\n      mail.label(upper(mail.subject))\n  words.py, line 2: in upper\n"
+        "      return text.upper() if \"7\" in text else {}[text]\n  KeyError: 'Hallo'\n"
+    ) in done.out
+    [row] = revscript("try", "main.py", "other.eml", "--json", cwd=with_libraries).rows
+    assert (row["error"]["line"], row["error"]["frames"][1]) == (6, {"line": 2, "function": "words.py in upper"})
+
+
+def test_try_shows_what_is_wrong_in_a_set(with_libraries: Path) -> None:
+    (with_libraries / "words.py").write_text("import os\n" + WORDS)
+    (with_libraries / "main.py").write_text(MAIN.replace("units", "broken"))
+    (with_libraries / "latin.py").write_bytes(b"x = '\xfc'\n")
+    done = revscript("try", "main.py", "alarm.eml", cwd=with_libraries)
+    assert done.code == 1
+    assert "alarm.eml: refused (0 effects, 0 ms)\n" in done.out
+    assert "  words.py, line 1, column 8: module 'os' is not available" in done.out
+    assert (
+        "\n      import os\n  tables/broken.csv, line 1, column 1: two columns have the name 'a'\n      a;a\n"
+        in done.out
+    )
+    assert "latin.py: line 1 is not UTF-8" in done.out
+    [row] = revscript("try", "main.py", "alarm.eml", "--json", cwd=with_libraries).rows
+    assert (row["exit"], row["error"]["type"], row["error"]["line"]) == ("refused", "Refused", None)
+    assert row["error"]["text"].startswith("words.py, line 1, column 8: module 'os'")
+
+
+def test_try_shows_what_the_account_keeps_from_the_script(folder: Path, tmp_path: Path) -> None:
+    account = {
+        "address": "einsatz@fuest.example",
+        "methods": {"script": True},
+        "allowed_senders": ["@leitstelle.example"],
+        "skip": ["list"],
+    }
+    make_instance(tmp_path / "instance", {"post": account}, {})
+    (folder / "list.eml").write_text("From: alarm@leitstelle.example\nList-Id: <a.b>\nSubject: x\n\nText\n")
+    at = ("--instance", str(tmp_path / "instance"), "--account", "post")
+    done = revscript("try", "script.py", "alarm.eml", "other.eml", "list.eml", "--json", *at, cwd=folder)
+    assert (done.code, done.err) == (0, "")
+    assert [row["exit"] for row in done.rows] == ["done", "ignored", "ignored"]
+    assert [row["effects"][0]["words"] for row in done.rows[1:]] == [
+        "label 'not an allowed sender'",
+        "label 'mailing list'",
+    ]
+    people = revscript("try", "script.py", "other.eml", *at, cwd=folder)
+    assert "  log: kept from the script: not an allowed sender: (none)\n" in people.out
 
 
 def test_try_asks_the_instance(folder: Path, instance: Instance) -> None:

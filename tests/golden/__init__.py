@@ -6,6 +6,7 @@
 * `account.json`: what matters of the account, laid over `files.ACCOUNT`
 * `settings.json`: likewise, laid over `files.SETTINGS`
 * `script.py`: the account's script; without it, it is the one that is delivered (`user_scripts/onEMail.py`)
+* `beside/`: libraries of the script, and its `tables/`
 * `case.json`: what a mail server and people do, see `files.Story`
 
 `make golden` rewrites the outcomes; the diff is the review.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,15 @@ def instance_of(case: Path, root: Path) -> Instance:
     """Write the case's instance folder."""
     own = case / "script.py"
     script = own if own.exists() else DELIVERED
-    return make_instance(
+    instance = make_instance(
         root,
         {ACCOUNT_NAME: ACCOUNT | _content(case / "account.json")},
         {"onEMail.py": script.read_text(encoding="utf-8")},
         SETTINGS | _content(case / "settings.json"),
     )
+    if (case / "beside").exists():
+        shutil.copytree(case / "beside", instance.user_scripts, dirs_exist_ok=True)
+    return instance
 
 
 def _content(file: Path) -> dict[str, Any]:

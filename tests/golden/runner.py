@@ -10,12 +10,14 @@ from pathlib import Path
 
 from sqlalchemy import update
 
+from revscript.config import load_settings
 from revscript.engine import Reader, Trying
 from revscript.health import Problems
 from revscript.host import Stores, open_stores, sandbox_for
 from revscript.model import METHODS, Method, Outcome, ServerMail
+from revscript.reload import Loader
 from revscript.sandbox import Sandbox
-from revscript.snapshot import Snapshot, load_snapshot
+from revscript.snapshot import Snapshot
 from revscript.store.bell import Bell
 from revscript.store.intake import Incoming
 from revscript.store.record_tables import message_form, mission
@@ -49,10 +51,10 @@ def outcome(case: Path, root: Path) -> str:
 @contextmanager
 def _post(case: Path, root: Path) -> Generator[Post]:
     instance = files.instance_of(case, root)
-    snapshot, stores = load_snapshot(instance), open_stores(instance)
-    assert not snapshot.errors, snapshot.errors
-    sandbox = sandbox_for(snapshot.settings)
+    stores, sandbox = open_stores(instance), sandbox_for(load_settings(instance.settings))
     try:
+        snapshot = Loader(instance, sandbox).load()
+        assert {one.file for one in snapshot.errors} <= {f"user_scripts/{name}" for name in snapshot.refused}
         yield Post(stores, snapshot, sandbox)
     finally:
         sandbox.stop()

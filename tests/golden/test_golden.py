@@ -30,7 +30,7 @@ def test_there_are_enough() -> None:
 @pytest.mark.parametrize("name", files.names())
 def test_folder_holds_only_what_is_looked_at(name: str) -> None:
     case = files.FOLDER / name
-    known = {"account.json", "settings.json", "script.py", "case.json", "outcome.json"}
+    known = {"account.json", "settings.json", "script.py", "case.json", "outcome.json", "beside"}
     known |= {file.name for file in files.mails(case)}
     assert {file.name for file in case.iterdir()} <= known
     assert files.mails(case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import textwrap
 from typing import Any
 
@@ -97,6 +98,7 @@ class FakeSession:
         self.lines: list[str] = []
         self.missions: dict[str, dict[str, Any]] = {}
         self.forms: dict[str | None, dict[str, Any]] = {}
+        self.tables: dict[str, str] = {}
 
     def emit(self, effect: Effect) -> int:
         """Keep."""
@@ -112,6 +114,10 @@ class FakeSession:
         if type(question) is FindForm:
             return self.forms.get(question.key)
         return list(self.missions.values())
+
+    def table(self, file: str) -> str:
+        """A table's text by hand."""
+        return self.tables[file]
 
     def log(self, text: str) -> None:
         """Keep; what the wire refuses is an error here too."""
@@ -140,13 +146,16 @@ class Stage:
         return self.session.effects[-1]
 
 
-def run(body: str, session: FakeSession | None = None, **changes: Any) -> FakeSession:
-    """Run a script, given as a whole or as the body of onEMail."""
+def run(
+    body: str, session: FakeSession | None = None, libraries: dict[str, str] | None = None, **changes: Any
+) -> FakeSession:
+    """Run a script, given as a whole or as the body of onEMail; `libraries` are texts by name."""
     session = session or FakeSession()
+    codes = {name: functools.partial(compile_script, text, library=True) for name, text in (libraries or {}).items()}
     source = textwrap.dedent(body)
     if "def onEMail" not in source:
         source = "def onEMail(mail):\n" + textwrap.indent(source.strip("\n"), "    ")
-    run_script(compile_script(source), reading(**changes), CONTEXT, session)
+    run_script(compile_script(source), reading(**changes), CONTEXT, session, codes, tuple(session.tables))
     return session
 
 

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import datetime
 import decimal
+import functools
 import itertools
 import json
 import re
@@ -16,7 +17,9 @@ from typing import Any, cast
 import pytest
 
 from revscript.jail.scripting import guards, modules, offers
+from revscript.jail.scripting.libraries import Libraries, Library
 from revscript.jail.scripting.objects import Desk, Mail, names_for
+from revscript.jail.scripting.policy import compile_script, examine
 from tests.scripting.fake import CONTEXT, FakeSession, form, mission, reading
 
 DEPTH = 5
@@ -30,6 +33,8 @@ FORBIDDEN = (
     types.CellType,
     Desk,
     FakeSession,
+    Libraries,
+    Library,
 )
 # Without end, or with too much of it.
 ENDLESS = {"cycle", "count", "repeat"}
@@ -55,12 +60,47 @@ def errors() -> Iterator[Exception]:
             yield error
 
 
+LIBRARY = """
+import re
+from datetime import timedelta
+
+def plain(x=None):
+    return x or plain
+
+def steps():
+    yield plain
+
+def fails(x=None):
+    raise ValueError(x, plain, "text")
+
+class_of_errors = ValueError
+caught = []
+for attempt in (fails, lambda: re.compile("("), lambda: mail):
+    try:
+        attempt()
+    except Exception as error:
+        caught.append(error)
+values = {"re": re, "steps": steps(), "table": tables("a"), "pair": (timedelta, missions)}
+"""
+
+
+def imported(names: dict[str, Any]) -> dict[str, Any]:
+    """What a script has after `from lib import …` of all that there is."""
+    library = Libraries({"lib": functools.partial(compile_script, LIBRARY, library=True)}, names)
+    wanted = examine(LIBRARY).outline.defines
+    proxy = library.import_name("lib", fromlist=wanted)
+    return {f"lib:{name}": getattr(proxy, name) for name in wanted}
+
+
 def roots() -> dict[str, Any]:
     session = FakeSession()
     session.missions = {"a": mission("a", "mission:1")}
     session.forms = {"a": form(key="a", mission="mission:1"), None: form()}
-    desk = Desk(reading(), CONTEXT, session)
-    found = {**guards.BUILTINS, **modules.MODULES, **modules.PACKAGES, **names_for(desk), "mail": Mail(desk)}
+    session.tables = {"a.csv": "a;b\n1;2\n"}
+    desk = Desk(reading(), CONTEXT, session, tuple(session.tables))
+    names = names_for(desk)
+    found = {**guards.BUILTINS, **modules.MODULES, **modules.PACKAGES, **names, "mail": Mail(desk)}
+    found |= imported(names)
     found.pop("__import__")  # not a name for scripts
     found |= {type(error).__name__ + "()": error for error in errors()}
     return found | {
@@ -146,7 +186,8 @@ def world() -> World:
 def test_it_walks(world: World) -> None:
     kinds = {type(value).__name__ for _, value in world}
     assert len(world) > 300
-    assert {"Mail", "Address", "Attachment", "Headers", "Mission", "Folder", "Document", "Change"} <= kinds
+    assert {"lib:plain", "lib:values[…]", "lib:caught[…]"} <= {path for path, _ in world}
+    assert {"Mail", "Address", "Attachment", "Headers", "Mission", "Folder", "Document", "Change", "Table"} <= kinds
 
 
 def dangerous(world: World) -> list[str]:

@@ -61,7 +61,7 @@ from revscript.jail.scripting import golden, run
 run.warm_up()
 loaded = set(sys.modules)
 sys.meta_path.clear()  # from here on, nothing can be loaded
-run.run_script(run.compile_script(golden.SCRIPT), golden.READING, golden.CONTEXT, golden.Deaf())
+run.run_golden()
 try:
     run.run_script(run.compile_script(golden.FAILING), golden.READING, golden.CONTEXT, golden.Deaf())
 except AttributeError as error:

@@ -14,6 +14,7 @@ from revscript.jail.confine import Limits
 from revscript.jail.reading.model import Reading
 from revscript.jail.wire import RunContext
 from revscript.sandbox import Sandbox, ScriptRun
+from revscript.snapshot import Script
 
 ROOMY = Limits(cpu=10, memory=256 << 20, wall=20_000)
 READING = Reading(subject="B 3 Lagerhalle", text="Einsatznummer 990007\n")
@@ -48,7 +49,20 @@ def take_nothing(_index: int, _pieces: object) -> None:
 def run(sandbox: Sandbox, body: str, answer: Callable[[Any], Any] = nothing, **context: Any) -> ScriptRun:
     """Run the body of an `onEMail`; its first line is line 2."""
     source = "def onEMail(mail):\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), "    ") + "\n"
-    return sandbox.run_script(source, READING, dataclasses.replace(CONTEXT, **context), answer)
+    return run_set(sandbox, source, answer=answer, **context)
+
+
+def run_set(
+    sandbox: Sandbox,
+    source: str,
+    libraries: dict[str, str] | None = None,
+    tables: dict[str, str] | None = None,
+    answer: Callable[[Any], Any] = nothing,
+    **context: Any,
+) -> ScriptRun:
+    """Run a whole script with libraries (name → text) and tables (file → text)."""
+    script = Script("onEMail.py", source, "0" * 64, libraries or {}, tables or {})
+    return sandbox.run_script(script, READING, dataclasses.replace(CONTEXT, **context), answer)
 
 
 def children(pid: int | None) -> list[int]:

@@ -36,11 +36,12 @@ from tests.wall.liars import (
 IN_TIME = LIMITS.wall / 1000 + GRACE + 5  # s, with time to spare on a busy machine
 DRIP = "cat; while sleep 0.02; do printf x; done"
 HALF = label()[:-1]
+TABLES = {"units.csv": "a;b\n1;2\n"}
 
 
 def run_script(sandbox: Sandbox, answer: Any = None) -> ScriptRun:
     """What `run_script` does with code that is compiled already."""
-    return sandbox._run_script({"job": "script"}, b"code", lambda _: answer)
+    return sandbox._run_script({"job": "script"}, [b"code"], TABLES, lambda _: answer)
 
 
 def taken(sandbox: Sandbox, *indexes: int) -> list[tuple[int, bytes]]:
@@ -161,7 +162,7 @@ def test_a_child_that_asks_and_asks_and_never_listens() -> None:
 def test_a_child_that_does_not_take_its_job() -> None:
     started = time.monotonic()
     with lying(then="exec sleep 60") as sandbox:
-        finished = sandbox._run_script({"job": "x" * 5_000_000}, b"code", lambda _: None)
+        finished = sandbox._run_script({"job": "x" * 5_000_000}, [b"code"], {}, lambda _: None)
     assert time.monotonic() - started < IN_TIME
     assert finished.end.kind == "time"
 

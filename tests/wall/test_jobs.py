@@ -13,7 +13,7 @@ import pytest
 from revscript.jail.effects import LabelMail
 from revscript.jail.questions import FindMission, RunningMissions
 from revscript.sandbox import ReaderDied, Sandbox
-from revscript.sandbox.jobs import memory_file
+from revscript.sandbox.memory_file import memory_file
 from tests.wall.kit import MAIL, run, take_nothing
 
 
@@ -64,10 +64,10 @@ def test_an_attachment_that_is_not_there(sandbox: Sandbox) -> None:
 
 
 def test_checking_a_script(sandbox: Sandbox) -> None:
-    assert sandbox.check_script("def onEMail(mail):\n    mail.ignore('x')\n") == ()
-    (problem,) = sandbox.check_script("def onEMail(mail):\n    x = mail.__class__\n")
+    assert sandbox.check_script("def onEMail(mail):\n    mail.ignore('x')\n").problems == ()
+    (problem,) = sandbox.check_script("def onEMail(mail):\n    x = mail.__class__\n").problems
     assert (problem.line, "__class__" in problem.text) == (2, True)
-    assert sandbox.check_script("def onEMail(mail:\n")[0].line == 1
+    assert sandbox.check_script("def onEMail(mail:\n").problems[0].line == 1
 
 
 def test_a_run_brings_effects_questions_and_a_log(sandbox: Sandbox) -> None:

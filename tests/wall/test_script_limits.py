@@ -178,4 +178,4 @@ def test_the_lines_are_the_scripts_own(sandbox: Sandbox) -> None:
     "source", ["(" * 50_000 + ")" * 50_000, "x = " + "-" * 100_000 + "1", "def onEMail(mail): " * 2000]
 )
 def test_a_script_that_breaks_the_compiler_is_a_refused_one(sandbox: Sandbox, source: str) -> None:
-    assert sandbox.check_script(source) != ()
+    assert sandbox.check_script(source).problems != ()

@@ -60,6 +60,10 @@ class Deaf:
             return _FORM
         return _MISSION if getattr(question, "number", "") == "T 1" else None
 
+    def table(self, file: str) -> str:
+        """A small one."""
+        return TABLES[file]
+
     def log(self, text: str) -> None:
         """Nobody listens."""
 
@@ -117,11 +121,27 @@ READING = Reading(
     ),
 )
 
+TABLES = {"units.csv": 'Funk;Name\n"1/44";"Florian;1"\n', "levels.json": '{"B 3": {"level": "alarm", "n": 1.5}}'}
+
+BAD_TABLES = {"a.csv": 'a;b\n"x', "b.json": "{", "c.json": "[1]"}
+
+LIBRARY = """
+import re
+from datetime import timedelta
+
+LIMIT = timedelta(minutes=5)
+
+
+def first(text):
+    return re.search(r"\\w+", text)[0]
+"""
+
 REFUSED = "import os\nclass A: pass\n"
 
 FAILING = "def onEMail(mail):\n    return mail.sujbect\n"
 
 SCRIPT = r"""
+from helpers import LIMIT, first
 import re, math, json, textwrap, html, unicodedata, statistics, base64, hashlib, string, urllib.parse
 from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -198,6 +218,16 @@ def collections():
     return counts.most_common(1), rows, queue, ordered, groups, lists, rest, first + second, max(1, *lists)
 
 
+def looked_up(mail):
+    units, levels = tables("units"), tables("levels")
+    rows = [*units.rows, *units.find(Funk="1/44"), dict(levels.get("B 3"))]
+    try:
+        units.get("1/44", "Nmae")
+    except KeyError as error:
+        rows.append(str(error))
+    return rows, units.get("1/44", "Name"), levels.get("B 3", "level"), first(mail.text), LIMIT
+
+
 def steps():
     state = 0
 
@@ -231,6 +261,7 @@ def alarm(mail):
 
 def onEMail(mail):
     log(dates(mail), numbers(), words(mail), collections(), list(steps()), repr(mail), sep=", ")
+    log(looked_up(mail))
     print(mail.sender, mail.sender.domain, mail.headers["Subject"], mail.headers.all("x"), now())
     if mail.is_test() or mail.is_bounce or mail.late or not mail.is_from("@leitstelle.example"):
         return mail.ignore("nicht für uns")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from RestrictedPython import Guards
@@ -111,12 +111,12 @@ BUILTINS: dict[str, Any] = {name: getattr(builtins, name) for name in _BUILTINS}
 }
 
 
-def script_globals(api: dict[str, Any]) -> dict[str, Any]:
-    """The global names of one run: the script's objects, the guards, and a set of builtins of its own."""
+def script_globals(api: Mapping[str, Any], title: str, importer: Callable[..., Any]) -> dict[str, Any]:
+    """The global names of a script or library: its objects, the guards, and a set of builtins of its own."""
     return {
         **api,
-        "__builtins__": dict(BUILTINS),
-        "__name__": "script",
+        "__builtins__": BUILTINS | {"__import__": importer},
+        "__name__": title,
         "_apply_": _call,
         "_getattr_": get_attribute,
         "_getitem_": operator.getitem,

@@ -14,14 +14,17 @@ import re
 import types
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from revscript.jail.scripting.syntax import Syntax, problem
-from revscript.jail.wire import ScriptProblem
+from revscript.jail.wire import OutlineFrame, ScriptProblem
 
 FILENAME = "<script>"
 MAX_SOURCE = 256 * 1024  # bytes of UTF-8
 MAX_PROBLEMS = 50  # the limit of EndFrame.problems
 
+# What a file that cannot be parsed is meant to be.
+_ENTRY = re.compile(r"^(async\s+)?def\s+onEMail\b", re.MULTILINE)
 _SPOOFS = re.compile("[\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -38,24 +41,44 @@ class PolicyRefused(Exception):
         )
 
 
-def compile_script(source: str) -> types.CodeType:
-    """The code of a script; raises PolicyRefused with all problems found."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A script or library: what it is made of, what is wrong with it, its code if nothing is."""
+
+    outline: OutlineFrame
+    problems: tuple[ScriptProblem, ...]
+    code: types.CodeType | None = None
+
+
+def examine(source: str) -> Examined:
+    """Compile a script or library; never raises for what is written in it."""
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    _refuse(_problems_of_text(source))
+    seen = OutlineFrame(is_script=bool(_ENTRY.search(source)))
     try:
+        _refuse(_problems_of_text(source))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "\d" in a plain string and the like
             tree = ast.parse(source, FILENAME)
             policy = Syntax(source)
-            tree = policy.check(tree)
+            seen = policy.check(tree)
             _refuse(policy.problems)
-            return compile(tree, FILENAME, "exec", dont_inherit=True, optimize=0)
+            return Examined(seen, (), compile(tree, FILENAME, "exec", dont_inherit=True, optimize=0))
+    except PolicyRefused as refused:
+        return Examined(seen, refused.problems)
     except SyntaxError as error:
-        _refuse([problem(error.lineno, error.offset, error.msg)])
+        return Examined(seen, (problem(error.lineno, error.offset, error.msg),))
     except (ValueError, RecursionError, MemoryError) as error:
         why = str(error) or "it is nested too deeply"
-        _refuse([problem(None, None, f"the script cannot be read: {why}")])
-    raise AssertionError("a refusal did not raise")
+        return Examined(seen, (problem(None, None, f"the script cannot be read: {why}"),))
+
+
+def compile_script(source: str, *, library: bool = False) -> types.CodeType:
+    """The code of a script, or of a library; raises PolicyRefused with all problems found."""
+    found = examine(source)
+    entry = [found.outline.entry] if found.outline.entry and not library else []
+    _refuse([*entry, *found.problems])
+    assert found.code is not None
+    return found.code
 
 
 def _refuse(problems: list[ScriptProblem]) -> None:

@@ -19,6 +19,10 @@ class Session(Protocol):
         """Ask the host and wait; returns plain JSON data in the shape of the question's answer class."""
         ...
 
+    def table(self, file: str) -> str:
+        """The text of a table of this run's set; each is asked for once."""
+        ...
+
     def log(self, text: str) -> None:
         """A line for the protocol; cut and counted by the session."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,12 +19,10 @@ from RestrictedPython.transformer import (
     copy_locations,
 )
 
-from revscript.jail.scripting import texts
+from revscript.jail.scripting import imports, outline, texts
 from revscript.jail.scripting.guards import BUILTINS
-from revscript.jail.scripting.modules import AVAILABLE, MODULES
-from revscript.jail.wire import ScriptProblem
-
-ENTRY = "onEMail"
+from revscript.jail.scripting.outline import ENTRY
+from revscript.jail.wire import OutlineFrame, ScriptProblem
 
 Visited = ast.AST | Iterable[ast.AST] | None
 
@@ -82,23 +81,43 @@ class Syntax(RestrictingNodeTransformer):
         self.problems: list[ScriptProblem] = []
         self._lines = source.encode().split(b"\n")
 
-    def check(self, tree: ast.Module) -> ast.Module:
-        """Note all problems of the tree, and return it rewritten."""
-        self._check_entry(tree)
+    def check(self, tree: ast.Module) -> OutlineFrame:
+        """Note all problems of the tree, rewrite it, and say what it is made of."""
+        functions = outline.functions(tree)
+        entry = next((node for node in functions if node.name == ENTRY), None)
+        found = self._outline(tree, is_script=entry is not None)
+        if entry is None:
+            found = self._check_no_entry(found, functions)
+        elif not _takes_one(entry.args):
+            self.error(entry, f"{ENTRY} gets one argument, the mail; write: def {ENTRY}(mail):")
         self._check_builtins(tree)
         self._check_calls(tree)
         self.visit(tree)
-        return tree
+        return found
 
-    def _check_entry(self, tree: ast.Module) -> None:
-        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        entry = next((node for node in functions if node.name == ENTRY), None)
-        if entry is None:
-            alike = next((node.name for node in functions if node.name.lower() == ENTRY.lower()), None)
-            found = f"there is {alike}, but " if alike else ""
-            self.problems.append(problem(1, 1, f"{found}the script has no function; write: def {ENTRY}(mail):"))
-        elif not _takes_one(entry.args):
-            self.error(entry, f"{ENTRY} gets one argument, the mail; write: def {ENTRY}(mail):")
+    def _outline(self, tree: ast.Module, *, is_script: bool) -> OutlineFrame:
+        imported = outline.imports(tree, self._at)
+        defines = [] if is_script else outline.defined(tree)
+        tables, any_table = outline.tables(tree, self._at)
+        too_much = [problem(line, 1, text) for line, text in outline.too_much(imported, defines)]
+        if too_much:
+            self.problems += too_much
+            return OutlineFrame(is_script=is_script)
+        return OutlineFrame(
+            is_script=is_script,
+            imports=tuple(imported),
+            defines=tuple(defines),
+            tables=tuple(tables),
+            any_table=any_table,
+        )
+
+    def _check_no_entry(self, found: OutlineFrame, functions: list[outline.Function]) -> OutlineFrame:
+        text = f"the script has no function; write: def {ENTRY}(mail):"
+        alike = next((node.name for node in functions if node.name.lower() == ENTRY.lower()), None)
+        if alike is None:
+            return dataclasses.replace(found, entry=problem(1, 1, text))
+        self.problems.append(problem(1, 1, f"there is {alike}, but {text}"))  # no library either: it is meant to be one
+        return found
 
     def _check_calls(self, tree: ast.Module) -> None:
         # `if mail.is_test:` would always be true, and every alarm a test.
@@ -109,7 +128,7 @@ class Syntax(RestrictingNodeTransformer):
 
     def _check_builtins(self, tree: ast.Module) -> None:
         # Otherwise a NameError on the day of the alarm.
-        absent = set(dir(builtins)) - set(BUILTINS) - _bound_names(tree) - {"print"}
+        absent = set(dir(builtins)) - set(BUILTINS) - outline.bound(tree) - {"print"}
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and node.id in absent and not node.id.startswith("_"):
                 instead = _INSTEAD_OF_NAME.get(node.id)
@@ -127,6 +146,9 @@ class Syntax(RestrictingNodeTransformer):
         if line is None or line > len(self._lines):
             return None
         return len(self._lines[line - 1][:offset].decode("utf-8", "ignore")) + 1
+
+    def _at(self, line: int, offset: int) -> int:
+        return self._column(line, offset) or 1
 
     def not_allowed(self, node: ast.AST) -> None:
         """Note that this kind of syntax is not available."""
@@ -228,36 +250,19 @@ class Syntax(RestrictingNodeTransformer):
     def visit_Import(self, node: ast.Import) -> Visited:
         """Listed modules only."""
         for alias in node.names:
-            self._check_module(alias, alias.name)
+            if text := imports.refused_module(alias.name):
+                self.error(alias, text)
             self.check_name(alias, alias.asname)
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Visited:
-        """Listed names of listed modules only."""
-        if node.level:
-            self.error(node, "relative imports are not available in scripts")
-        elif self._check_module(node, node.module or ""):
-            for alias in node.names:
-                self._check_import_name(alias, node.module or "")
+        """Listed names of listed modules, and names of libraries."""
+        for place, text in imports.refused_names(node):
+            self.error(place, text)
         for alias in node.names:
+            self.check_name(alias, alias.name if outline.is_of_library(node) else None)
             self.check_name(alias, alias.asname)
         return node
-
-    def _check_module(self, node: ast.AST, name: str) -> bool:
-        if name in MODULES:
-            return True
-        if name == "__future__":
-            self.error(node, "leave out imports from __future__; annotations are never evaluated")
-        else:
-            self.error(node, f"module '{name}' is not available to scripts; there are: {AVAILABLE}")
-        return False
-
-    def _check_import_name(self, alias: ast.alias, module: str) -> None:
-        if alias.name == "*":
-            self.error(alias, f"'import *' is not available in scripts; name what you need from {module}")
-        elif alias.name not in dir(MODULES[module]):
-            there = ", ".join(dir(MODULES[module]))
-            self.error(alias, f"module '{module}' offers no '{alias.name}' to scripts; there are: {there}")
 
     # ------------------------------------------------------------ assignment in place
 
@@ -346,21 +351,3 @@ def _assign(name: str, value: Any) -> ast.stmt:
 
 def _call(guard: str, *args: ast.expr) -> ast.Call:
     return ast.Call(_load(guard), list(args), [])
-
-
-def _bound_names(tree: ast.Module) -> set[str]:
-    """Names that the script itself gives a meaning, anywhere."""
-    bound: set[str | None] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
-                bound.add(name)
-            case ast.ExceptHandler(name=name) | ast.MatchAs(name=name) | ast.MatchStar(name=name):
-                bound.add(name)
-            case ast.alias(name=name, asname=other):
-                bound.add(other or name.partition(".")[0])
-            case ast.MatchMapping(rest=name):
-                bound.add(name)
-            case _:
-                pass
-    return {name for name in bound if name}

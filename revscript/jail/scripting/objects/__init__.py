@@ -10,6 +10,7 @@ from revscript.jail.scripting.objects.mail import Mail
 from revscript.jail.scripting.objects.missions import Missions
 from revscript.jail.scripting.objects.notify import Notices
 from revscript.jail.scripting.objects.send import Outbox
+from revscript.jail.scripting.objects.tables import Tables
 
 __all__ = ["Desk", "Mail", "names_for"]
 
@@ -22,6 +23,7 @@ def names_for(desk: Desk) -> dict[str, Any]:
         "missions": missions,
         "notify": Notices(desk),
         "send_mail": Outbox(desk).send_mail,
+        "tables": Tables(desk).tables,
         "now": desk.now,
         "log": desk.log,
         "print": desk.log,

@@ -21,12 +21,13 @@ from revscript.jail.wire import MAX_LOG_BYTES, RunContext
 class Desk:
     """The run's desk. Scripts never see it; of its methods they get `now` and `log`."""
 
-    __slots__ = ("_now", "attachments", "context", "date", "reading", "received", "session", "zone")
+    __slots__ = ("_now", "attachments", "context", "date", "reading", "received", "session", "tables", "zone")
 
-    def __init__(self, reading: Reading, context: RunContext, session: Session) -> None:
+    def __init__(self, reading: Reading, context: RunContext, session: Session, tables: tuple[str, ...] = ()) -> None:
         self.reading = reading
         self.context = context
         self.session = session
+        self.tables = tables  # files
         self.zone = self._zone()
         self._now = self.local(context.now)
         self.received = self.local(context.received)

@@ -6,11 +6,12 @@ import datetime
 import re
 from typing import Any
 
+from revscript.jail.addresses import all_wanted
 from revscript.jail.effects import IgnoreMail, LabelMail
 from revscript.jail.reading.model import MailAddress
 from revscript.jail.scripting.objects import signs
 from revscript.jail.scripting.objects.desk import Desk
-from revscript.jail.scripting.objects.parts import Address, Headers, address_key, domain_key, wanted_key
+from revscript.jail.scripting.objects.parts import Address, Headers, wanted_key
 from revscript.jail.scripting.offers import offers
 
 
@@ -83,11 +84,7 @@ class Mail:
         """
         if not senders:
             raise TypeError("name at least one address or @domain")
-        wanted = {wanted_key(sender) for sender in senders}
-        return bool(self.from_) and all(
-            address.domain and not wanted.isdisjoint({address_key(address.address), f"@{domain_key(address.domain)}"})
-            for address in self.from_
-        )
+        return all_wanted((address.address for address in self.from_), map(wanted_key, senders))
 
     def search(self, regex: str | re.Pattern[str]) -> re.Match[str] | None:
         """The first match of a regular expression in the subject, else in the text, or None."""

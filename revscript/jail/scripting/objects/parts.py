@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from revscript.jail import addresses
+from revscript.jail.addresses import address_key
 from revscript.jail.reading import model
 from revscript.jail.scripting.offers import offers
-
-_DOMAIN = re.compile(r"[^\s@:,;<>()\[\]]+")
-
-
-def domain_key(domain: str) -> str:
-    """A domain for comparing: lower case, its A-label form where there is one (RFC 5890 §2.3.2.1)."""
-    domain = domain.rstrip(".").lower()
-    try:
-        label = domain.encode("idna")
-        # The codec is the old one: it takes ß for ss, which are two domains today (RFC 5894 §7.2).
-        return label.decode("ascii") if label.decode("idna") == domain else domain
-    except UnicodeError:
-        return domain
-
-
-def address_key(address: str) -> str:
-    """An address for comparing. Local parts are folded too: nobody tells Leitstelle@ from leitstelle@."""
-    local, _, domain = address.rpartition("@")
-    return f"{local.casefold()}@{domain_key(domain)}"
 
 
 def wanted_key(wanted: Any) -> str:
@@ -33,10 +15,7 @@ def wanted_key(wanted: Any) -> str:
     text = wanted.address if type(wanted) is Address else wanted
     if type(text) is not str:
         raise TypeError(f"a {type(text).__name__} was given where an address is needed")
-    local, at, domain = text.strip().rpartition("@")
-    if not at or not _DOMAIN.fullmatch(domain) or "@" in local:
-        raise ValueError(f"{text!r} is neither an address nor a domain with @ in front")
-    return address_key(text.strip())
+    return addresses.wanted_key(text)
 
 
 @offers("address name domain")

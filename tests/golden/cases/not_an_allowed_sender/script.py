@@ -1,0 +1,2 @@
+def onEMail(mail):
+    notify.all(mail.subject, level="alarm")
