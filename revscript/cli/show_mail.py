@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 from zoneinfo import ZoneInfo
-
-from pydantic import TypeAdapter, ValidationError
 
 from revscript.cli.options import stores_of, zone_of
 from revscript.cli.output import emit, say, shown
+from revscript.cli.words import effect_words
 from revscript.errors import RevscriptError
-from revscript.jail.effects import Effect
-from revscript.jail.limits import Tagged
 from revscript.model import FAILED_EXITS
 from revscript.snapshot import Instance
 from revscript.store import views
 
-_effect: TypeAdapter[Effect] = TypeAdapter(Annotated[Effect, Tagged("effect")])
 _LISTS = ("tasks", "applied")
 
 
@@ -37,20 +33,13 @@ def show_mail(instance: Instance, mail_id: int, *, as_json: bool) -> None:
 
 def _say_in_words(run: dict[str, Any]) -> None:
     """Turn the recorded effects into words, and the trouble into the shape that `try` has."""
-    run["effects"] = [_words(effect) for effect in run["effects"]]
+    run["effects"] = [effect_words(effect) for effect in run["effects"]]
     trouble = run.pop("trouble")
     run["error"] = None
     if trouble:
         frames = [{"line": line, "function": function} for line, function in trouble["frames"]]
-        line = frames[-1]["line"] if frames else None
+        line = views.trouble_of(trouble).line
         run["error"] = {"type": trouble["type"], "text": trouble["text"], "line": line, "frames": frames}
-
-
-def _words(effect: dict[str, Any]) -> str:
-    try:
-        return _effect.validate_python(effect).words()
-    except ValidationError:  # recorded by another version of revscript
-        return str(effect.get("effect"))
 
 
 def _tell(mail: dict[str, Any], zone: ZoneInfo) -> None:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import structlog
 
 from revscript.config import Settings
-from revscript.errors import JailBroken
+from revscript.errors import JailBroken, StoreError
 from revscript.jail.reading.model import Reading
 from revscript.model import Clock, Problem, ProblemSink
 from revscript.sandbox import ReaderDied, Sandbox
-from revscript.store.blobs import CHUNK, Blobs
+from revscript.store.blobs import CHUNK, BlobMissing, Blobs
 from revscript.store.ledger import Ledger, Mail
 
 READER_TRIES = 3  # at once: a mail that kills the reader gets its fallback Reading without waiting
 MOST_AHEAD = 32  # mails that are kept in memory after reading, until they run: at most about 4 MB each
 MOST_BROKEN = 4  # times that the jail may break with a mail, before it is the mail's fault
+MOST_UNLOADABLE = 4  # times that the store may fail at a mail, before the mail's rows are what is broken
 MB = 1_000_000
 
 log = structlog.get_logger()
+
+
+class RawDamaged(Exception):
+    """The raw mail is not in the database as it was received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Reader:
         self._guard = threading.Lock()
         self._turns: dict[int, threading.Lock] = {}
         self._broken: Counter[int] = Counter()
+        self._unloadable: Counter[int] = Counter()
         self._recent: OrderedDict[int, ReadMail] = OrderedDict()
 
     def has_room(self) -> bool:
@@ -54,7 +60,10 @@ class Reader:
         return len(self._recent) < MOST_AHEAD
 
     def read_ahead(self, mail_id: int, settings: Settings) -> None:
-        """Read the mail unless it has been, and keep it at hand; JailBroken and StoreError leave it unread."""
+        """Read the mail unless it has been, and keep it at hand.
+
+        JailBroken and StoreError leave it unread; RawDamaged: it can never be read.
+        """
         try:
             with self._turn(mail_id):
                 if mail_id not in self._recent:
@@ -70,7 +79,7 @@ class Reader:
                 self._recent.popitem(last=False)
 
     def take(self, mail_id: int, settings: Settings) -> ReadMail:
-        """The mail with its Reading; read now when it has not been. JailBroken and StoreError leave it unread."""
+        """The mail with its Reading; read now when it has not been. Raises what `read_ahead` raises."""
         self.read_ahead(mail_id, settings)
         with self._guard:
             read = self._recent.pop(mail_id, None)
@@ -82,13 +91,46 @@ class Reader:
 
     def _once(self, mail_id: int, settings: Settings) -> ReadMail:
         mail = self._ledger.mail(mail_id)
-        if mail.state != "received":
-            return ReadMail(mail, self._ledger.reading(mail_id))
+        was_read = mail.state != "received"
+        if was_read and (stored := self._stored(mail_id)):
+            return ReadMail(mail, stored)
         log.debug("reading", mail=mail_id, account=mail.account)
         read = self._read(mail, settings)
-        self._ledger.store_reading(mail_id, read.reading, self._clock())
+        self._unloadable.pop(mail_id, None)
+        self._ledger.store_reading(mail_id, read.reading, self._clock(), anew=was_read)
         log.info("read", mail=mail_id, account=mail.account, fallback=read.reading.fallback)
         return read
+
+    def _stored(self, mail_id: int) -> Reading | None:
+        """The stored Reading; None when it is damaged, so that the mail is read again."""
+        try:
+            return self._ledger.reading(mail_id)
+        except StoreError as error:
+            if not self._is_the_mails(mail_id, error):
+                raise
+            log.warning("the stored reading is damaged: the mail is read again", mail=mail_id, why=str(error))
+            return None
+
+    def raw(self, mail: Mail) -> Iterator[bytes]:
+        """The raw mail, piece by piece; RawDamaged where it cannot be loaded, or is not as it was received."""
+        size = 0
+        try:
+            for piece in self._blobs.chunks(mail.blob_id):
+                size += len(piece)
+                yield piece
+        except StoreError as error:
+            if not self._is_the_mails(mail.id, error):
+                raise
+            raise RawDamaged(f"The raw mail cannot be loaded: {error}") from error
+        if size != mail.size:
+            raise RawDamaged(f"The raw mail in the database is damaged: {size} of {mail.size} bytes are there.")
+
+    def _is_the_mails(self, mail_id: int, error: StoreError) -> bool:
+        """Whether the store's failure is about this mail's rows: it says so, or it has failed here again and again."""
+        if isinstance(error, BlobMissing):
+            return True
+        self._unloadable[mail_id] += 1
+        return self._unloadable[mail_id] >= MOST_UNLOADABLE
 
     def _read(self, mail: Mail, settings: Settings) -> ReadMail:
         if mail.cut:
@@ -98,7 +140,7 @@ class Reader:
         why = ""
         for _ in range(READER_TRIES):
             try:
-                read = ReadMail(mail, *self._sandbox.read_with_files(self._blobs.chunks(mail.blob_id), mail.size))
+                read = ReadMail(mail, *self._sandbox.read_with_files(self.raw(mail), mail.size))
                 self.got_through(mail.id)
                 return read
             except ReaderDied as died:
@@ -143,7 +185,7 @@ class Reader:
             )
         )
         try:
-            head = self._sandbox.read(islice(self._blobs.chunks(mail.blob_id), 1), CHUNK, headers_only=True)
+            head = self._sandbox.read(islice(self.raw(mail), 1), CHUNK, headers_only=True)
         except ReaderDied:
             head = Reading()
         except JailBroken:

@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from itertools import pairwise
+from dataclasses import replace
+from datetime import datetime
 
 import structlog
 
 from revscript.commit import Commit, Conflict
-from revscript.config import Account, MissionFolderMethod
-from revscript.engine.reading import Reader
+from revscript.engine.case import Case, due, next_try
+from revscript.engine.problems import failing, later, quarantined
+from revscript.engine.reading import RawDamaged, Reader
 from revscript.errors import EffectRefused, JailBroken, RevscriptError, StoreError, Unstorable
-from revscript.jail import wire
 from revscript.jail.effects import attachment_indexes
-from revscript.jail.reading.model import Reading
-from revscript.methods import centre, document, mission_folder, script
+from revscript.methods import centre, document, mission_folder
+from revscript.methods import script as script_method
 from revscript.methods.view import View
-from revscript.model import FAILED_EXITS, Clock, Outcome, Problem, ProblemSink, Trouble
-from revscript.records.context import File, MailFacts
+from revscript.model import FAILED_EXITS, Clock, Outcome, ProblemSink, Trouble
 from revscript.sandbox import ReaderDied, Sandbox
-from revscript.snapshot import Snapshot
+from revscript.snapshot import Script, Snapshot
 from revscript.store.bell import Bell
 from revscript.store.blobs import Blobs, StagedBlob
-from revscript.store.ledger import Due, Ledger, Mail, RunRecord, Task
+from revscript.store.ledger import Ledger, RunRecord, Task
+from revscript.store.quarantine import quarantine_key
 
 MOST_CONFLICTS = 3  # then the run takes a turn in which nobody else commits
+CANARY = "canary"  # the label of mails that the host has sent to itself
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A mail with everything that its tasks need."""
+def _always() -> bool:
+    return True
 
-    mail: Mail
-    reading: Reading
-    files: Mapping[int, bytes]  # small attachments that came along with the reading
-    account: Account
-    snapshot: Snapshot
-    staged: dict[int, StagedBlob] = field(default_factory=dict[int, StagedBlob])  # attachments as blobs, by index
+
+def _never(_mail_id: int, _message_id: str) -> bool:
+    return False
 
 
 class Trying:
-    """Works mails. One instance serves all workers."""
+    """Works mails. One instance serves all workers.
+
+    `clock_trusted` tells whether the host's clock is right enough to call a mail late. `canary(mail_id, message_id)`
+    tells whether a mail is one that the host has sent to itself: nothing is run for such.
+    """
 
     def __init__(
         self,
@@ -58,6 +58,8 @@ class Trying:
         bell: Bell,
         problems: ProblemSink,
         clock: Clock,
+        clock_trusted: Callable[[], bool] = _always,
+        canary: Callable[[int, str], bool] = _never,
     ) -> None:
         self._ledger = ledger
         self._blobs = blobs
@@ -67,13 +69,23 @@ class Trying:
         self._bell = bell
         self._problems = problems
         self._clock = clock
+        self.clock_trusted = clock_trusted
+        self._canary = canary
         self._turn = threading.RLock()
         self._stranded: list[Task] = []
 
     def work(self, mail_id: int, snapshot: Snapshot, stopping: Callable[[], bool]) -> None:
         """Do what is due for a mail. JailBroken and StoreError pass, with nothing counted."""
-        read = self.reader.take(mail_id, snapshot.settings)
-        case = _Case(read.mail, read.reading, read.files, snapshot.accounts[read.mail.account], snapshot)
+        try:
+            read = self.reader.take(mail_id, snapshot.settings)
+        except RawDamaged as damaged:
+            self._set_aside(mail_id, str(damaged))
+            return
+        mail, reading = read.mail, read.reading
+        if reading.message_id and self._canary(mail_id, reading.message_id):
+            self._ignore(mail_id, mail.account)
+            return
+        case = Case(mail, reading, read.files, snapshot.accounts[mail.account], snapshot, self.clock_trusted())
         for task_id in self._ledger.due_tasks(mail_id, due(snapshot.settings.tries, self._clock())):
             if stopping():
                 return
@@ -83,14 +95,25 @@ class Trying:
                 log.debug("claimed", mail=mail_id, task=task.id, method=task.method, attempt=task.attempts)
                 self._try(task, case)
 
-    def _try(self, task: Task, case: _Case) -> None:
+    def _set_aside(self, mail_id: int, reason: str) -> None:
+        """A mail that nobody can load holds up no other; StoreError when it is the store that nobody can use."""
+        for task in self._ledger.set_aside(mail_id, reason, self._clock()):
+            log.error("quarantined", mail=mail_id, task=task.id, by=task.method, reason=reason)
+            self._problems.report(quarantined(task, task.method, reason))
+
+    def _ignore(self, mail_id: int, account: str) -> None:
+        if self._ledger.ignore(mail_id, CANARY, self._clock()):
+            self._bell.ring("finished", account)
+        log.info("canary", mail=mail_id, account=account)
+
+    def _try(self, task: Task, case: Case) -> None:
         try:
             self._run_or_fail(task, case)
         except (JailBroken, StoreError):
             self._uncount(task)
             raise
 
-    def _run_or_fail(self, task: Task, case: _Case) -> None:
+    def _run_or_fail(self, task: Task, case: Case) -> None:
         try:
             self._run_and_commit(task, case)
         except (JailBroken, StoreError):
@@ -99,7 +122,8 @@ class Trying:
             log.exception("a try failed by our own fault", mail=task.mail_id, task=task.id)
             trouble = Trouble(type(error).__name__, str(error))
             outcome = Outcome(by=f"method:{task.method}", exit="failed", trouble=trouble)
-            self._fail(RunRecord(task, outcome, case.snapshot.sha256, self._clock(), 0), case)
+            script = self._script(task, case)
+            self._fail(RunRecord(task, outcome, case.snapshot.sha256, self._clock(), 0, script), case)
 
     def _uncount(self, task: Task) -> None:
         try:
@@ -114,35 +138,34 @@ class Trying:
             self._ledger.uncount(self._stranded[0])
             self._stranded.pop(0)
 
-    def _run_and_commit(self, task: Task, case: _Case) -> None:
-        now, conflicts = self._clock(), 0
+    def _run_and_commit(self, task: Task, case: Case) -> None:
+        now, conflicts, script = self._clock(), 0, self._script(task, case)
         while True:
             with self._turn if conflicts >= MOST_CONFLICTS else nullcontext():
-                outcome = self._run(task, case, now)
+                outcome = self._run(task, case, script, now)
                 log.debug("ran", mail=task.mail_id, task=task.id, by=outcome.by, exit=outcome.exit)
-                source = self._source(task, case)
                 try:
-                    self._finish(RunRecord(task, outcome, case.snapshot.sha256, now, conflicts, source), case)
+                    self._finish(RunRecord(task, outcome, case.snapshot.sha256, now, conflicts, script), case)
                     return
                 except Conflict:
                     conflicts += 1
                     log.debug("conflict", mail=task.mail_id, task=task.id, conflicts=conflicts)
 
-    def _finish(self, record: RunRecord, case: _Case) -> None:
+    def _finish(self, record: RunRecord, case: Case) -> None:
         if record.outcome.exit in FAILED_EXITS:
             self._fail(record, case)
             return
         try:
             self._extract(case, record.outcome)
             self._commit_run(record, case)
-        except (EffectRefused, ReaderDied, Unstorable) as error:
+        except (EffectRefused, RawDamaged, ReaderDied, Unstorable) as error:
             self._fail(_spoiled(record, error), case)
         except JailBroken as error:
             if not self.reader.breaks_the_jail(case.mail.id):
                 raise
             self._fail(_spoiled(record, error), case)
 
-    def _commit_run(self, record: RunRecord, case: _Case) -> None:
+    def _commit_run(self, record: RunRecord, case: Case) -> None:
         task, outcome = record.task, record.outcome
         log.debug("committing", mail=task.mail_id, task=task.id, effects=len(outcome.effects))
         with self._turn:
@@ -150,13 +173,21 @@ class Trying:
                 outcome,
                 now=record.now,
                 snapshot=case.snapshot,
-                mail=_facts(case, record.now),
+                mail=case.facts(record.now),
                 staged=case.staged,
                 record=record,
             )
-        words = list(outcome.render())
-        log.info("committed", mail=task.mail_id, task=task.id, by=outcome.by, exit=outcome.exit, effects=words)
-        self._problems.clear(_quarantine_key(task))
+        log.info(
+            "committed",
+            mail=task.mail_id,
+            task=task.id,
+            by=outcome.by,
+            exit=outcome.exit,
+            effects=[effect.effect for effect in outcome.effects],
+            targets=list(committed.targets),
+        )
+        log.debug("effects", mail=task.mail_id, task=task.id, words=list(outcome.render()))
+        self._problems.clear(quarantine_key(task.id))
         if any(target.startswith("act:") for target in committed.targets):
             self._bell.ring("act")
         if committed.mail_done:
@@ -164,11 +195,18 @@ class Trying:
 
     # ------------------------------------------------------------ the four methods
 
-    def _run(self, task: Task, case: _Case, now: datetime) -> Outcome:
+    def _script(self, task: Task, case: Case) -> Script | None:
+        """What the task is to run: the recorded version that it is bound to, else the one in force."""
+        if task.method != "script":
+            return None
+        recorded = self._ledger.script(task.script_sha256) if task.script_sha256 else None
+        return recorded or case.snapshot.script_of(case.account)
+
+    def _run(self, task: Task, case: Case, script: Script | None, now: datetime) -> Outcome:
         view = View(
             account=case.account,
-            context=run_context(case, task, now),
-            script=case.snapshot.script_of(case.account),
+            context=case.context(task, now),
+            script=script,
             ask=lambda question: self._commit.answer(question, task.mail_id),
         )
         match task.method:
@@ -181,9 +219,9 @@ class Trying:
             case "mission_folder":
                 return mission_folder.run(case.reading, view)
 
-    def _run_script(self, case: _Case, view: View) -> Outcome:
+    def _run_script(self, case: Case, view: View) -> Outcome:
         try:
-            outcome = script.run(case.reading, view, self._sandbox)
+            outcome = script_method.run(case.reading, view, self._sandbox)
             self.reader.got_through(case.mail.id)
             return outcome
         except JailBroken:
@@ -193,11 +231,7 @@ class Trying:
         name = view.script.name if view.script else ""
         return Outcome(by=f"script:{name}", exit="stopped", trouble=Trouble("JailBroken", text))
 
-    def _source(self, task: Task, case: _Case) -> str | None:
-        found = case.snapshot.script_of(case.account) if task.method == "script" else None
-        return found.text if found else None
-
-    def _extract(self, case: _Case, outcome: Outcome) -> None:
+    def _extract(self, case: Case, outcome: Outcome) -> None:
         """Make blobs of the attachments that the effects name, before the commit's transaction opens."""
         staged: dict[int, StagedBlob] = {}
 
@@ -210,7 +244,7 @@ class Trying:
         missing = tuple(sorted(wanted - staged.keys()))
         if missing:
             mail = case.mail
-            self._sandbox.extract(self._blobs.chunks(mail.blob_id), mail.size, missing, take)
+            self._sandbox.extract(self.reader.raw(mail), mail.size, missing, take)
         # Only now: when the child was broken off in the middle, `extract` has begun anew, or has raised.
         for index, blob in staged.items():
             if blob.sha256 != case.reading.attachments[index].sha256:
@@ -219,11 +253,13 @@ class Trying:
 
     # ------------------------------------------------------------ failing
 
-    def _fail(self, record: RunRecord, case: _Case) -> None:
+    def _fail(self, record: RunRecord, case: Case) -> None:
         task, outcome = record.task, record.outcome
         again = next_try(task.attempts, case.snapshot.settings.tries, self._clock())
-        self._ledger.record_failure(record, again)
         reason = str(outcome.trouble or outcome.exit)
+        # First the problem: as soon as the failure is recorded, a person may work on the task and strike it.
+        self._tell(task, outcome.by, reason, len(case.snapshot.settings.tries), final=again is None)
+        self._ledger.record_failure(record, again)
         log.warning(
             "failed" if again else "quarantined",
             mail=task.mail_id,
@@ -232,43 +268,15 @@ class Trying:
             exit=outcome.exit,
             attempt=task.attempts,
             reason=reason,
-            next_try=again and again.isoformat(),
+            next_try=later(again),
         )
-        if again is None:
+
+    def _tell(self, task: Task, by: str, reason: str, tries: int, *, final: bool) -> None:
+        if final:
             often = "once" if task.attempts == 1 else f"{task.attempts} times"
-            self._problems.report(quarantined(task, outcome.by, f"failed {often}: {reason}"))
+            self._problems.report(quarantined(task, by, f"failed {often}: {reason}"))
         else:
-            tries = len(case.snapshot.settings.tries)
-            self._problems.report(_failing(task, f"{outcome.by}, try {task.attempts} of {tries}: {reason}"))
-
-
-def run_context(case: _Case, task: Task, now: datetime) -> wire.RunContext:
-    """What the run depends on beside the Reading."""
-    settings, folder = case.snapshot.settings, case.account.methods.mission_folder or MissionFolderMethod()
-    return wire.RunContext(
-        mail_id=task.mail_id,
-        account=case.account.name,
-        received=case.mail.received_at.isoformat(),
-        now=now.isoformat(),
-        max_age=case.account.max_age,
-        clock_trusted=True,
-        time_zone=settings.time_zone,
-        attachments_inline=folder.inline,
-    )
-
-
-def _facts(case: _Case, now: datetime) -> MailFacts:
-    mail = case.mail
-    facts = MailFacts(
-        mail.id,
-        case.account,
-        case.reading,
-        mail.received_at,
-        late=False,
-        raw=File(f"mail-{mail.id}.eml", "message/rfc822", mail.blob_id),
-        repeats=mail.possible_duplicate_of,
-    )
-    return replace(facts, late=now - facts.date > timedelta(minutes=case.account.max_age))
+            self._problems.report(failing(task, f"{by}, try {task.attempts} of {tries}: {reason}"))
 
 
 def _spoiled(record: RunRecord, error: Exception) -> RunRecord:
@@ -276,41 +284,3 @@ def _spoiled(record: RunRecord, error: Exception) -> RunRecord:
     hint = error.hint if isinstance(error, RevscriptError) else ""
     trouble = Trouble(type(error).__name__, f"{error} {hint}".rstrip())
     return replace(record, outcome=replace(record.outcome, exit="failed", trouble=trouble))
-
-
-def due(tries: tuple[float, ...], now: datetime) -> Due:
-    """What may be tried now; `tries` are the settings' minutes."""
-    longest = max((after - before for before, after in pairwise(tries)), default=0)
-    return Due(now, now + timedelta(minutes=longest + 1))
-
-
-def next_try(attempts: int, tries: tuple[float, ...], now: datetime) -> datetime | None:
-    """When to try again after that many attempts; None: no more. `tries` are minutes after the first one."""
-    if attempts >= len(tries):
-        return None
-    return now + timedelta(minutes=tries[attempts] - tries[attempts - 1])
-
-
-def _quarantine_key(task: Task) -> str:
-    return f"quarantine:{task.id}"
-
-
-def _failing(task: Task, what: str) -> Problem:
-    """A mail whose task will be tried again: people can mend the script meanwhile."""
-    return Problem(
-        _quarantine_key(task),
-        f"mail {task.mail_id} ({task.account})",
-        what,
-        f"It is tried again by itself; see `revscript show mails {task.mail_id}`.",
-        "warning",
-    )
-
-
-def quarantined(task: Task, by: str, reason: str) -> Problem:
-    """A mail whose task is not tried again."""
-    return Problem(
-        _quarantine_key(task),
-        f"mail {task.mail_id} ({task.account})",
-        f"{by}: {reason}",
-        "The mail stays on its server untouched. See `revscript show quarantine`.",
-    )

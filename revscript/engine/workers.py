@@ -9,17 +9,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from revscript.engine.trying import Trying, due, quarantined
+from revscript.engine.case import due
+from revscript.engine.healing import Healing
+from revscript.engine.people import PeoplesWork
+from revscript.engine.problems import broken, later, orphaned, quarantined, stepped_aside
+from revscript.engine.reading import RawDamaged
+from revscript.engine.trying import Trying
 from revscript.errors import JailBroken, RevscriptError, StoreError
-from revscript.model import Clock, Problem, ProblemSink
+from revscript.model import Clock, ProblemSink
 from revscript.sandbox import Sandbox
 from revscript.snapshot import Snapshot
 from revscript.store.bell import Bell
-from revscript.store.ledger import INTERRUPTED, Ledger
+from revscript.store.healable import Healable
+from revscript.store.ledger import Ledger
+from revscript.store.quarantine import Quarantine
+from revscript.store.recovery import INTERRUPTED, recover
 
 AHEAD = 50  # mails of an account that are looked up at once
 LONGEST_WAIT = 30.0  # s until an idle worker looks into the store by itself
@@ -49,6 +57,9 @@ class Engine:
         self._clock = clock
         self._news = threading.Condition()
         self._stopping = False
+        self.healing = Healing(Healable(ledger.database), problems, clock, trying.clock_trusted)
+        self._people = PeoplesWork(Quarantine(ledger.database))
+        self._others = False  # another process has committed
         self._stale = True  # the backlog below may lack something that the store has
         self._backlog: dict[str, deque[int]] = {}
         self._unread: deque[int] = deque()
@@ -58,18 +69,39 @@ class Engine:
         self._threads: list[threading.Thread] = []
         bell.listen("received", self._wake)
 
+    @property
+    def threads(self) -> Sequence[threading.Thread]:
+        """The workers, once started."""
+        return self._threads
+
     def start(self, workers: int) -> None:
         """Take up what the last run left behind and start the workers."""
-        left, poisoned = self._ledger.recover(self._clock())
-        if left:
-            log.info("recovered", tasks=left)
-        for task in poisoned:
-            log.warning("quarantined", mail=task.mail_id, task=task.id, reason=INTERRUPTED)
-            self._problems.report(quarantined(task, task.method, INTERRUPTED))
+        self._recover()
+        self._people.begin()
+        self.healing.script_changed(self._snapshot().scripts)  # while no host ran, for all we know
         for number in range(workers):
             thread = threading.Thread(target=self._work, name=f"engine-{number}")
             thread.start()
             self._threads.append(thread)
+
+    def _recover(self) -> None:
+        found = recover(self._ledger.database, self._clock())
+        if found.waiting:
+            log.info("recovered", tasks=found.waiting)
+        for one in found.aside:
+            log.warning("stepped aside", mail=one.task.mail_id, task=one.task.id, until=later(one.until))
+            self._problems.report(stepped_aside(one))
+        for task in found.poisoned:
+            log.warning("quarantined", mail=task.mail_id, task=task.id, by=task.method, reason=INTERRUPTED)
+            self._problems.report(quarantined(task, task.method, INTERRUPTED))
+
+    def scripts_changed(self, names: Iterable[str]) -> None:
+        """These scripts of the snapshot now in force have another content than before (libraries, tables included).
+
+        What their older versions failed on is tried again, as far as it heals by itself.
+        """
+        self.healing.script_changed(names)
+        self._wake("")
 
     def stop(self, patience: float) -> None:
         """Let running tries end within `patience` seconds; then they are broken off, uncounted."""
@@ -83,8 +115,9 @@ class Engine:
         for thread in self._threads:
             thread.join()
 
-    def _wake(self, _about: str | None) -> None:
+    def _wake(self, about: str | None) -> None:
         with self._news:
+            self._others = self._others or about is None
             self._stale = True
             self._news.notify_all()
 
@@ -112,7 +145,7 @@ class Engine:
     def _report(self, error: Exception) -> None:
         if not isinstance(error, RevscriptError):
             log.exception("engine failed")
-        self._problems.report(_broken_problem(error))
+        self._problems.report(broken(error))
 
     def _choose(self) -> Callable[[], None] | None:
         if self._stale:
@@ -135,10 +168,15 @@ class Engine:
     def _refill(self) -> None:
         self.trying.rescue()
         snapshot = self._snapshot()
+        if self._others:
+            self._people.tell()
+            self.healing.look_again()
+            self._others = False
+        self.healing.step(snapshot)
         now_due = due(snapshot.settings.tries, self._clock())
         for account in self._ledger.accounts_with_work(now_due):
             if account not in snapshot.accounts:
-                self._problems.report(_orphaned(account))
+                self._problems.report(orphaned(account))
             elif not self._backlog.get(account):
                 self._backlog[account] = deque(self._ledger.mails_with_work(account, now_due, AHEAD))
         if not self._unread:
@@ -171,10 +209,13 @@ class Engine:
         finally:
             with self._news:  # nobody is woken: this worker looks for the next mail itself
                 self._busy.discard(account)
+                self._stale = self._stale or self.healing.active
 
     def _read_ahead(self, mail_id: int) -> None:
         try:
             self.trying.reader.read_ahead(mail_id, self._snapshot().settings)
+        except RawDamaged:
+            time.sleep(BROKEN_PAUSES[0])  # told of, and set aside, when its turn comes
         except Exception as error:  # noqa: BLE001 - a boundary like that of `_run_mail`
             self._report(error)
             time.sleep(BROKEN_PAUSES[0])
@@ -192,26 +233,4 @@ class Engine:
             self._backlog.pop(account, None)
             self._stale = True
         log.warning("account paused", account=account, seconds=pause, why=str(error))
-        self._problems.report(_broken_problem(error))
-
-
-def store_problem(error: StoreError) -> Problem:
-    """The database cannot be used."""
-    return Problem("store", "database", str(error), error.hint or "Check disk space and permissions.")
-
-
-def _broken_problem(error: Exception) -> Problem:
-    if isinstance(error, StoreError):
-        return store_problem(error)
-    if isinstance(error, JailBroken):
-        return Problem("jail", "jail", str(error), "Mails wait until scripts can be confined again; see the log.")
-    return Problem("engine", "engine", f"{type(error).__name__}: {error}", "This is a fault of revscript: see the log.")
-
-
-def _orphaned(account: str) -> Problem:
-    return Problem(
-        f"orphaned:{account}",
-        f"accounts/{account}.json",
-        f"Mails of the account {account!r} wait, but its file is gone or broken.",
-        "Put the file back; the mails then run by themselves.",
-    )
+        self._problems.report(broken(error))

@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from revscript.jail.plain import to_plain
 from revscript.jail.reading.model import Reading
-from revscript.model import AT_ONCE, METHODS, Method, Outcome, canonical_json, sha256_hex
-from revscript.store.blobs import Blobs
+from revscript.model import AT_ONCE, METHODS, Method, Outcome, canonical_json
+from revscript.snapshot import Script
+from revscript.store.blobs import BlobMissing, Blobs
 from revscript.store.database import Database, inserted
-from revscript.store.schema import mail, reading, run, script_text, task
+from revscript.store.record_tables import mail_label
+from revscript.store.schema import mail, reading, run, script_text, task, task_entry
 
 LEASE = timedelta(minutes=10)  # longer than any try; the owner's restart frees its tasks at once
-MOST_INTERRUPTIONS = 5  # host deaths during tries of one task, before a person must look at it
-
-INTERRUPTED = f"the host died {MOST_INTERRUPTIONS} times while it worked on this mail"
+# At once, but after the mails that have not been tried yet: an old one never holds up a new alarm.
+AFTER_FRESH = AT_ONCE + timedelta(days=1)
 
 _reading: TypeAdapter[Reading] = TypeAdapter(Reading)
 _method_order = case({method: place for place, method in enumerate(METHODS)}, value=task.c.method)
@@ -49,7 +50,16 @@ _due_tasks = (
 _open_task = (
     select(task.c.id).where(task.c.mail_id == bindparam("mail_id"), task.c.state.not_in(("done", "discarded"))).limit(1)
 )
-_task_columns = (task.c.id, task.c.mail_id, task.c.account, task.c.method, task.c.attempts, task.c.generation)
+TASK_COLUMNS = (
+    task.c.id,
+    task.c.mail_id,
+    task.c.account,
+    task.c.method,
+    task.c.attempts,
+    task.c.generation,
+    task.c.script_sha256,
+)
+_fresh = func.max(task.c.not_before == AT_ONCE)
 _claim = (
     update(task)
     .where(task.c.id == bindparam("task_id"), task.c.state == "waiting")
@@ -59,7 +69,7 @@ _claim = (
         owner=bindparam("by"),
         lease_until=bindparam("until"),
     )
-    .returning(*_task_columns)
+    .returning(*TASK_COLUMNS)
 )
 _finish = (
     update(task)
@@ -94,7 +104,10 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One method's work on one mail; `attempts` counts the present try too."""
+    """One method's work on one mail; `attempts` counts the present try too.
+
+    `script_sha256` is the recorded script version that it must run with; None: the one in force.
+    """
 
     id: int
     mail_id: int
@@ -102,25 +115,26 @@ class Task:
     method: Method
     attempts: int
     generation: int
+    script_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One try, for trace, replay and audit. `source` is the script's text, stored once per hash."""
+    """One try, for trace, replay and audit. `script` is what it ran, stored once per hash."""
 
     task: Task
     outcome: Outcome
     snapshot_sha256: str
     now: datetime
     conflicts: int
-    source: str | None = None
+    script: Script | None = None
 
 
 class Ledger:
     """The store's side of the engine."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
-        self._database = database
+        self.database = database
         self._blobs = blobs
 
     # ------------------------------------------------------------ what is there to do
@@ -128,44 +142,50 @@ class Ledger:
     def accounts_with_work(self, due: Due) -> list[str]:
         """Accounts with a task that may run now."""
         query = select(task.c.account).where(task.c.state == "waiting", _is_due).distinct()
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             return list(tx.scalars(query, due._asdict()))
 
     def mails_with_work(self, account: str, due: Due, limit: int) -> list[int]:
-        """An account's mails with a task that may run now, in the order in which they arrived."""
+        """An account's mails with a task that may run now, in the order in which they arrived.
+
+        Those that were tried before come only where nothing fresh waits, one at a time: asked again after each of
+        them, a fresh mail waits for one run at the most.
+        """
         query = (
-            select(task.c.mail_id)
+            select(task.c.mail_id, _fresh)
             .where(task.c.state == "waiting", task.c.account == account, _is_due)
             .group_by(task.c.mail_id)
-            .order_by(task.c.mail_id)
+            .order_by(_fresh.desc(), task.c.mail_id)
             .limit(limit)
         )
-        with self._database.read() as tx:
-            return list(tx.scalars(query, due._asdict()))
+        with self.database.read() as tx:
+            found = tx.execute(query, due._asdict()).all()
+        fresh = [mail_id for mail_id, is_fresh in found if is_fresh]
+        return fresh or [mail_id for mail_id, _ in found[:1]]
 
     def unread(self, limit: int) -> list[int]:
         """Mails that the reader has not seen yet, oldest first."""
         query = select(mail.c.id).where(mail.c.state == "received").order_by(mail.c.id).limit(limit)
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             return list(tx.scalars(query))
 
     def next_due(self, now: datetime) -> datetime | None:
         """When the next waiting task may run that may not run now."""
         query = select(func.min(task.c.not_before)).where(task.c.state == "waiting", task.c.not_before > now)
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             return tx.scalar(query)
 
     def mail(self, mail_id: int) -> Mail:
         """A mail's row."""
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             return Mail(*tx.execute(_mail, {"mail_id": mail_id}).one())
 
     # ------------------------------------------------------------ reading
 
-    def store_reading(self, mail_id: int, read: Reading, now: datetime) -> None:
-        """Keep what the jail read; the mail is `read` now. Once per mail: a second reading is dropped."""
+    def store_reading(self, mail_id: int, read: Reading, now: datetime, *, anew: bool = False) -> None:
+        """Keep what the jail read; the mail is `read` now. A second reading is dropped, unless it is `anew`."""
         staged = self._blobs.stage([canonical_json(to_plain(read)).encode()])
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             values = {
                 "mail_id": mail_id,
                 "version": read.version,
@@ -177,55 +197,39 @@ class Ledger:
                 "message_id": read.message_id,
                 "created_at": now,
             }
+            if anew:
+                tx.execute(update(reading).where(reading.c.mail_id == mail_id).values(**values))
             tx.execute(upsert(reading).on_conflict_do_nothing(), values)
             tx.execute(_mail_was_read, {"mail_id": mail_id})
 
     def reading(self, mail_id: int) -> Reading:
-        """The stored Reading."""
-        with self._database.read() as tx:
-            blob_id = tx.execute(_reading_blob, {"mail_id": mail_id}).scalar_one()
-        return _reading.validate_json(self._blobs.content(blob_id), strict=True)
+        """The stored Reading; BlobMissing where it is damaged or not there: the mail can be read again."""
+        with self.database.read() as tx:
+            blob_id = tx.execute(_reading_blob, {"mail_id": mail_id}).scalar_one_or_none()
+        if blob_id is None:
+            raise BlobMissing(f"There is no reading of mail {mail_id}.")
+        try:
+            return _reading.validate_json(self._blobs.content(blob_id), strict=True)
+        except ValidationError:
+            raise BlobMissing(f"The stored reading of mail {mail_id} is damaged.") from None
 
     # ------------------------------------------------------------ trying
 
-    def recover(self, now: datetime) -> tuple[int, list[Task]]:
-        """After a start: tasks that the last run of this instance left behind wait again → how many.
-
-        An interrupted try is no failed one, but a mail that takes the host down again and again is quarantined: these
-        tasks are returned, too.
-        """
-        ours = (task.c.state == "running") & (task.c.owner == self._database.instance_id)
-        often = task.c.interruptions + 1 >= MOST_INTERRUPTIONS
-        values = {
-            "interruptions": task.c.interruptions + 1,
-            "attempts": task.c.attempts - 1,
-            "owner": None,
-            "lease_until": None,
-            "not_before": AT_ONCE,
-        }
-        set_aside = (
-            update(task).where(ours, often).values(**values, state="quarantined", reason=INTERRUPTED, finished_at=now)
-        )
-        with self._database.write() as tx:
-            poisoned = [Task(*row) for row in tx.execute(set_aside.returning(*_task_columns))]
-            waiting = tx.execute(update(task).where(ours).values(**values, state="waiting"))
-            return waiting.rowcount, poisoned
-
     def due_tasks(self, mail_id: int, due: Due) -> list[int]:
         """A mail's tasks that may run now, the script first."""
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             return list(tx.scalars(_due_tasks, {"mail_id": mail_id, **due._asdict()}))
 
     def claim(self, task_id: int, now: datetime) -> Task | None:
         """Begin a try: it is counted before it starts. None when somebody else was faster."""
-        with self._database.write() as tx:
-            ours = {"task_id": task_id, "by": self._database.instance_id, "until": now + LEASE}
+        with self.database.write() as tx:
+            ours = {"task_id": task_id, "by": self.database.instance_id, "until": now + LEASE}
             claimed = tx.execute(_claim, ours).one_or_none()
         return Task(*claimed) if claimed else None
 
     def uncount(self, claimed: Task) -> None:
         """The try did not happen (clean stop, broken jail): it is due again, uncounted."""
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             tx.execute(
                 update(task)
                 .where(task.c.id == claimed.id, task.c.state == "running")
@@ -238,9 +242,32 @@ class Ledger:
                 )
             )
 
+    def set_aside(self, mail_id: int, reason: str, now: datetime) -> list[Task]:
+        """Quarantine all that waits of a mail that cannot even be loaded → these tasks."""
+        away = update(task).where(task.c.mail_id == mail_id, task.c.state == "waiting")
+        values = {"state": "quarantined", "exit": "failed", "reason": reason, "finished_at": now}
+        with self.database.write() as tx:
+            return [Task(*row) for row in tx.execute(away.values(**values).returning(*TASK_COLUMNS))]
+
+    def ignore(self, mail_id: int, label: str, now: datetime) -> bool:
+        """Nothing is run for a mail of our own: what waits is done, with a label → whether the mail is done."""
+        done = update(task).where(task.c.mail_id == mail_id, task.c.state == "waiting")
+        with self.database.write() as tx:
+            tx.execute(done.values(state="done", exit="ignored", reason="", finished_at=now))
+            values = {"mail_id": mail_id, "text": label, "by": "host", "at": now}
+            tx.execute(upsert(mail_label).on_conflict_do_nothing(), values)
+            return finish_mail(tx, mail_id)
+
+    def script(self, sha256: str) -> Script | None:
+        """A script as it was recorded, with its libraries and tables."""
+        columns = (script_text.c.name, script_text.c.text, script_text.c.libraries, script_text.c.tables)
+        with self.database.read() as tx:
+            row = tx.execute(select(*columns).where(script_text.c.sha256 == sha256)).one_or_none()
+        return Script(row.name, row.text, sha256, row.libraries, row.tables) if row else None
+
     def record_failure(self, record: RunRecord, next_try: datetime | None) -> None:
         """A try failed: it waits for the next one, or is quarantined for a person."""
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             self.record_run(tx, record)
             values: dict[str, Any] = {"state": "waiting", "not_before": next_try}
             if next_try is None:
@@ -256,16 +283,21 @@ class Ledger:
 
     def record_run(self, tx: Connection, record: RunRecord) -> int:
         """Write the run record → its id."""
-        outcome, script_sha256 = record.outcome, None
-        if record.source is not None:
-            script_sha256 = sha256_hex(record.source)
-            text = {"sha256": script_sha256, "name": outcome.by.partition(":")[2], "text": record.source}
-            tx.execute(upsert(script_text).on_conflict_do_nothing(), text)
+        outcome, script = record.outcome, record.script
+        if script is not None:
+            whole = {
+                "sha256": script.sha256,
+                "name": script.name,
+                "text": script.text,
+                "libraries": dict(script.libraries),
+                "tables": dict(script.tables),
+            }
+            tx.execute(upsert(script_text).on_conflict_do_nothing(), whole)
         values = {
             "task_id": record.task.id,
             "attempt": record.task.attempts,
             "by": outcome.by,
-            "script_sha256": script_sha256,
+            "script_sha256": script.sha256 if script else None,
             "snapshot_sha256": record.snapshot_sha256,
             "now": record.now,
             "exit": outcome.exit,
@@ -283,6 +315,11 @@ class Ledger:
         """The task is done → whether with it the whole mail is."""
         tx.execute(_finish, {"task_id": finished.id, "word": exit_word, "now": now})
         return finish_mail(tx, finished.mail_id)
+
+
+def add_entry(tx: Connection, task_id: int, kind: str, by: str, now: datetime, why: str) -> None:
+    """Write down what was done with a task beside its runs, and by whom (schema `task_entry`)."""
+    tx.execute(insert(task_entry), {"task_id": task_id, "kind": kind, "by": by, "at": now, "why": why})
 
 
 def finish_mail(tx: Connection, mail_id: int) -> bool:

@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Executable, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from revscript.model import AT_ONCE
+from revscript.model import AT_ONCE, Trouble
 from revscript.store.database import Database
+from revscript.store.ledger import AFTER_FRESH
 from revscript.store.record_tables import folder_item, form_source, mail_label, message_form, mission, notice
-from revscript.store.schema import act, applied_effect, mail, mailbox, reading, run, task
+from revscript.store.schema import act, applied_effect, mail, mailbox, reading, run, task, task_entry
 
 View = dict[str, Any]
 
@@ -165,9 +166,14 @@ def quarantine(database: Database, limit: int) -> list[View]:
         return [row | {"line": _line(row["line"])} for row in _rows(tx, query)]
 
 
-def _line(trouble: dict[str, Any] | None) -> int | None:
-    frames = (trouble or {}).get("frames")
-    return frames[-1][0] if frames else None
+def _line(trouble: View | None) -> int | None:
+    return trouble_of(trouble).line if trouble else None
+
+
+def trouble_of(recorded: View) -> Trouble:
+    """A run's trouble, as it was recorded."""
+    frames: list[tuple[int, str]] = recorded["frames"]
+    return Trouble(recorded["type"], recorded["text"], tuple((line, function) for line, function in frames))
 
 
 # ---------------------------------------------------------------- one mail whole
@@ -210,9 +216,37 @@ def _tasks(tx: Connection, mail_id: int) -> list[View]:
     found = _rows(tx, tasks.where(task.c.mail_id == mail_id).order_by(task.c.id))
     for one in found:
         not_before = one.pop("not_before")
-        one["next"] = not_before if one["state"] == "waiting" and not_before != AT_ONCE else None
+        one["next"] = not_before if one["state"] == "waiting" and not_before > AFTER_FRESH else None
         one["runs"] = _runs(tx, one.pop("id"))
     return found
+
+
+def whereabouts(database: Database, mail_id: int) -> View:
+    """Where a mail lies on its server, and how much of it is here; `purged_at`: nothing any more, since then."""
+    query = (
+        select(
+            mailbox.c.protocol,
+            mailbox.c.host,
+            mailbox.c.user,
+            mailbox.c.folder,
+            mail.c.server_key.label("key"),
+            mail.c.settled_by,
+            mail.c.size,
+            mail.c.blob_id,
+            mail.c.purged_at,
+        )
+        .join(mailbox, mailbox.c.id == mail.c.mailbox_id)
+        .where(mail.c.id == mail_id)
+    )
+    with database.read() as tx:
+        return _rows(tx, query)[0]
+
+
+def entries(database: Database, task_id: int) -> list[View]:
+    """What people and changed scripts did with a task, oldest first."""
+    query = select(task_entry.c.kind, task_entry.c.by, task_entry.c.at, task_entry.c.why)
+    with database.read() as tx:
+        return _rows(tx, query.where(task_entry.c.task_id == task_id).order_by(task_entry.c.id))
 
 
 def _runs(tx: Connection, task_id: int) -> list[View]:

@@ -24,6 +24,7 @@ SCRIPT = "def onEMail(mail):\n    documents.incoming(mail)\n"
 def host(tmp_path: Path) -> Generator[Host]:
     account = {
         "address": "einsatz@fuest.example",
+        "enabled": False,
         "authentication": {"method": "password", "username": "u", "password": "p"},
         "receiving": {"protocol": "imap", "host": "imap.fuest.example"},
         "methods": {"script": True, "document": True},

@@ -23,10 +23,11 @@ def test_a_script_that_cannot_run_is_a_problem_at_once(tmp_path: Path) -> None:
     with running(instance) as host:
 
         def found() -> list[str]:
-            return [one.problem.what for one in host.problems.standing() if one.problem.key == "script:kaputt.py"]
+            standing = [one.problem for one in host.problems.standing()]
+            return [one.what for one in standing if one.where == "user_scripts/kaputt.py"]
 
         wait_until(lambda: bool(found()), 5, "the problem")
-        assert "line 1: module 'os' is not available" in found()[0]
+        assert "line 1, column 8: module 'os' is not available" in found()[0]
 
 
 def test_a_start_that_fails_stops_what_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
