@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -20,6 +20,7 @@ from revscript.errors import DeliveryFailed, StoreError
 from revscript.model import Clock, Problem, ProblemSink
 from revscript.outbound.delivery import Delivery
 from revscript.store.bell import Bell
+from revscript.store.canary import KEY as CANARY
 from revscript.store.outbox import Act, Outbox
 
 LONGEST_WAIT = 30.0  # s until a lane looks into the outbox by itself
@@ -64,6 +65,11 @@ class Courier:
         self._outbox.recover()
         self._news.set()
         self._spawn("courier", self._open_lanes)
+
+    @property
+    def threads(self) -> Sequence[threading.Thread]:
+        """The lanes, once started, and the one that opens them."""
+        return self._threads
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name=name, daemon=True)
@@ -148,20 +154,20 @@ class Courier:
         if now > act.not_after:
             self._dead(act, f"too late: it was of use until {act.not_after:%d.%m.%Y %H:%M} UTC", act.receipt)
             return
-        log.debug("delivering", act=act.id, lane=act.lane, key=act.key)
+        log.debug("delivering", **_ids(act), key=act.key, to=[*act.payload.get("to", ()), *act.payload.get("cc", ())])
         try:
             delivery = self._ways[act.kind].deliver(act)
         except DeliveryFailed as error:
-            log.warning("delivery failed", act=act.id, lane=act.lane, why=str(error), permanent=error.permanent)
+            log.warning("delivery failed", **_ids(act), why=str(error), permanent=error.permanent)
             if error.permanent:
                 self._dead(act, str(error), act.receipt)
             else:
                 self._later(act, str(error), act.receipt, error.hint)
         except Exception as error:  # a fault of ours: the act must not hang in its lease, nor the lane with it
-            log.exception("delivery failed", act=act.id, lane=act.lane)
+            log.exception("delivery failed", **_ids(act))
             self._later(act, f"{type(error).__name__}: {error}", act.receipt, "See the log.")
         else:
-            log.debug("delivered", act=act.id, lane=act.lane, key=act.key)
+            log.debug("delivered", **_ids(act), key=act.key, to=sorted(delivery.accepted))
             self._conclude(act, delivery)
 
     def _conclude(self, act: Act, delivery: Delivery) -> None:
@@ -171,7 +177,7 @@ class Courier:
         elif not delivery.accepted:
             self._dead(act, _answers(delivery.refused), receipt)
         elif self._record(act, lambda: self._outbox.sent(act.id, receipt, self._clock())):
-            log.info("sent", act=act.id, lane=act.lane, to=sorted(delivery.accepted))
+            log.info("sent", **_ids(act), tries=act.tries, recipients=len(delivery.accepted))
             self._problems.clear(f"lane:{act.lane}")
             if delivery.refused:
                 self._problems.report(_partly_refused(act, delivery))
@@ -183,9 +189,16 @@ class Courier:
 
     def _dead(self, act: Act, error: str, receipt: dict[str, object] | None) -> None:
         if self._record(act, lambda: self._outbox.dead(act.id, error, self._clock(), receipt)):
-            log.error("dead", act=act.id, lane=act.lane, why=error)
-            self._problems.report(_given_up(act, error))
+            log.error("dead", **_ids(act), why=error)
+            if not act.key.startswith(CANARY):  # its own Problem says so: it does not come back
+                self._problems.report(_given_up(act, error))
             self._problems.clear(f"lane:{act.lane}")  # it spoke of a next try; another act's would renew it
+
+
+def _ids(act: Act) -> dict[str, object]:
+    """What a log line says of an act; addresses stand at debug only."""
+    about: dict[str, object] = {"act": act.id, "lane": act.lane}
+    return about if act.mail_id is None else {"mail": act.mail_id} | about
 
 
 def _next_try(act: Act, retry: RetrySettings, now: datetime) -> datetime:

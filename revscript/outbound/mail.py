@@ -43,6 +43,7 @@ class MailDelivery:
             self._root / account.ca_file if account.ca_file else None,
             network.read_timeout,
             network.connect_timeout + network.read_timeout * DEADLINE_FACTOR,
+            ignore_certificate=account.ignore_server_certificate,
         )
         message = self._compose(act, account.label)
         delivery = Delivery.resumed(act.receipt)

@@ -1,0 +1,1 @@
+"""Silence is a fault: tests of the watch over the host itself."""
