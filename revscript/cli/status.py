@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import Annotated, Any, cast
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, NamedTuple
 
 import typer
 
 from revscript.cli.options import InstanceOption, JsonOption, has_store, instance_at, stores_of, zone_of
-from revscript.cli.output import emit, say, shown, span, table
-from revscript.config import Account
+from revscript.cli.output import emit
+from revscript.cli.status_text import Row, tell
+from revscript.config import Account, Mailbox
 from revscript.health import stored_problems
+from revscript.host.lock import LOCK
 from revscript.model import wall_clock
 from revscript.snapshot import Instance, Snapshot, load_snapshot
-from revscript.store import views
+from revscript.store import measures
 from revscript.store.database import Database
+from revscript.store.measures import Box
 
 MAIL_STATES = ("received", "read", "done")
 ACT_STATES = ("pending", "sent", "dead")
-_COLUMNS = ("name", "label", "mailbox", "enabled", "proven", "next poll", "mails", "quarantined", "error")
-
-Row = dict[str, Any]
+UNHANDLED_WITHIN = timedelta(days=1)
+_WORST_FIRST = ("down", "", "poll", "push")  # an account is as well as its worst folder
 
 
 def status(
@@ -43,7 +45,7 @@ def status(
         for row in rows:
             emit(row)
     else:
-        _tell(rows, where)
+        tell(rows, where.root, zone_of(where), wall_clock())
     if check and not _good(rows):
         raise typer.Exit(1)
 
@@ -53,19 +55,36 @@ def _good(rows: list[Row]) -> bool:
     return rows[0]["running"] and not errors
 
 
-def running_host(instance: Instance) -> int | None:
-    """The process id of the host that runs on the instance; None when none does, 0 when it is not known."""
+class RunningHost(NamedTuple):
+    """The host that runs on an instance; what its lock file does not tell is None."""
+
+    pid: int | None
+    version: str | None
+    since: datetime | None
+
+
+def running_host(instance: Instance) -> RunningHost | None:
+    """Who holds the instance's lock; None when no host runs."""
     try:
-        file = (instance.data / "host.lock").open()
+        file = (instance.data / LOCK).open()
     except FileNotFoundError:
         return None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            text = file.read().strip()
-            return int(text) if text.isdecimal() else 0
+            return _lock_says(file.read())
     return None
+
+
+def _lock_says(text: str) -> RunningHost:
+    """`PID VERSION SINCE`, the last two since 0.2."""
+    pid, version, since, *_ = *text.split(), "", "", ""
+    try:
+        began = datetime.fromisoformat(since).astimezone(UTC) if since else None
+    except ValueError:
+        began = None
+    return RunningHost(int(pid) if pid.isdecimal() else None, version or None, began)
 
 
 # ---------------------------------------------------------------- gathering
@@ -73,62 +92,81 @@ def running_host(instance: Instance) -> int | None:
 
 def _rows(instance: Instance, now: datetime) -> list[Row]:
     snapshot, has_run = load_snapshot(instance), has_store(instance)
-    pid = running_host(instance)
-    rows: list[Row] = [{"type": "host", "running": pid is not None, "pid": pid or None}]
+    host = running_host(instance)
+    found = host or RunningHost(None, None, None)
+    rows: list[Row] = [{"type": "host", "running": host is not None, **found._asdict()}]
     if not has_run:
-        return [*rows, *(_account(account, None, now) for account in snapshot.accounts.values())]
+        return [*rows, *(_account(account, {}, now) for account in snapshot.accounts.values())]
     with stores_of(instance) as stores:
         rows += _accounts(snapshot, stores.database, now)
-        acts = views.acts_by_state(stores.database)
+        acts = measures.standings(stores.database).acts
         rows.append({"type": "outbox", **{state: acts.get(state, 0) for state in ACT_STATES}})
-        rows += _problems(stores.database)
+        rows += _problems(stores.database, now)
     return rows
 
 
 def _accounts(snapshot: Snapshot, database: Database, now: datetime) -> Iterator[Row]:
-    boxes = {_url(*list(box.values())[:4]): box for box in views.mailboxes(database)}
-    mails, held = views.mails_by_state(database), views.quarantined_by_account(database)
+    boxes, mails = measures.boxes(database), measures.mails_by_state(database)
+    held = measures.standings(database).quarantined
+    unhandled = measures.unhandled(database, now - UNHANDLED_WITHIN)
     for name in sorted({*snapshot.accounts, *mails}):
         account = snapshot.accounts.get(name)
         row = _account(account, boxes, now) if account else _orphan(name)
         counts = mails.get(name, {})
         row["mails"] = {state: counts.get(state, 0) for state in MAIL_STATES}
         row["quarantined"] = held.get(name, 0)
+        row["unhandled"] = unhandled.get(name, 0)
         yield row
 
 
-def _account(account: Account, boxes: dict[str, views.View] | None, now: datetime) -> Row:
-    watched = account.mailboxes()
-    url = _url(*watched[0]) if watched else None
-    box = (boxes or {}).get(url or "", {})
-    last_ok = cast("datetime | None", box.get("last_ok"))
+def _account(account: Account, boxes: Mapping[Mailbox, Box], now: datetime) -> Row:
+    folders = [_folder(key, boxes.get(key), now) for key in account.mailboxes()]
+    worst = min(folders, key=_health, default=None) or _folder(None, None, now)
+    names = ("mailbox", "mode", "last_ok", "age", "next_poll", "error")
     return {
         "type": "account",
         "name": account.name,
         "label": account.label,
-        "mailbox": url,
         "enabled": account.enabled,
-        "last_ok": last_ok,
-        "age": round((now - last_ok).total_seconds(), 1) if last_ok else None,
-        "next_poll": box.get("next_poll"),
-        "error": box.get("error", ""),
+        **{name: worst[name] for name in names},
+        "read_by_others": sum(folder["read_by_others"] for folder in folders),
         "mails": dict.fromkeys(MAIL_STATES, 0),
         "quarantined": 0,
+        "unhandled": 0,
+        "folders": folders,
+    }
+
+
+def _health(folder: Row) -> tuple[int, float]:
+    """Sorts the worst first."""
+    place = _WORST_FIRST.index(folder["mode"]) if folder["mode"] in _WORST_FIRST else 0
+    return place, 0.0 if folder["age"] is None else -folder["age"]
+
+
+def _folder(key: Mailbox | None, box: Box | None, now: datetime) -> Row:
+    last_ok = box.last_ok if box else None
+    return {
+        "folder": key.folder if key else None,
+        "mailbox": f"{key.protocol}://{key.username}@{key.host}/{key.folder}" if key else None,
+        "mode": box.mode if box else "",
+        "last_ok": last_ok,
+        "age": round(max(0.0, (now - last_ok).total_seconds()), 1) if last_ok else None,
+        "next_poll": box.next_poll if box else None,
+        "last_mail": box.mail_at if box else None,
+        "read_by_others": box.read_by_others if box else 0,
+        "error": box.error if box else "",
     }
 
 
 def _orphan(name: str) -> Row:
     """An account of which there are mails, but no good file any more."""
-    empty: Row = dict.fromkeys(("mailbox", "enabled", "last_ok", "age", "next_poll"))
+    empty: Row = dict.fromkeys(("mailbox", "last_ok", "age", "next_poll"))
     error = "its file is gone or has an error; see `revscript check`"
-    return {"type": "account", "name": name, "label": ""} | empty | {"enabled": False, "error": error}
+    fixed: Row = {"mode": "", "error": error, "read_by_others": 0, "folders": []}
+    return {"type": "account", "name": name, "label": "", "enabled": False} | empty | fixed
 
 
-def _url(protocol: str, host: str, user: str, folder: str) -> str:
-    return f"{protocol}://{user}@{host}/{folder}"
-
-
-def _problems(database: Database) -> Iterator[Row]:
+def _problems(database: Database, now: datetime) -> Iterator[Row]:
     for one in stored_problems(database):
         problem = one.problem
         yield {
@@ -139,29 +177,5 @@ def _problems(database: Database) -> Iterator[Row]:
             "what": problem.what,
             "way_out": problem.way_out,
             "since": one.since,
+            "seconds": round(max(0.0, (now - one.since).total_seconds())),
         }
-
-
-# ---------------------------------------------------------------- telling
-
-
-def _tell(rows: list[Row], instance: Instance) -> None:
-    zone, host = zone_of(instance), rows[0]
-    running = f"a host runs (process {host['pid'] or 'unknown'})" if host["running"] else "no host runs"
-    say(f"{instance.root}: {running}", "bold" if host["running"] else "bold red")
-    accounts = [_cells(row) for row in rows if row["type"] == "account"]
-    if accounts:
-        table(_COLUMNS, accounts, zone)
-    for row in rows:
-        if row["type"] == "outbox":
-            say("outbox: " + ", ".join(f"{row[state]} {state}" for state in ACT_STATES))
-        elif row["type"] == "problem":
-            say(f"{row['severity']}: {row['where']}: {row['what']}", "red" if row["severity"] == "error" else "yellow")
-            say(f"since {shown(row['since'], zone)}; {row['way_out']}", indent=2)
-
-
-def _cells(row: Row) -> list[Any]:
-    proven = "never" if row["last_ok"] is None else f"{span(timedelta(seconds=row['age']))} ago"
-    mails = {state: count for state, count in row["mails"].items() if count}
-    middle = [row["mailbox"], row["enabled"], proven, row["next_poll"], mails, row["quarantined"]]
-    return [row["name"], row["label"], *middle, row["error"]]

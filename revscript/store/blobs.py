@@ -2,7 +2,8 @@
 
 Large content is staged first: full rows are written each in a transaction of their own, so that no other commit waits
 for them. The head row and the small rest are written by `keep`, inside the transaction that refers to the blob: a
-crash in between leaves rows without a head, which `sweep` removes at the next start.
+crash in between leaves rows without a head, which `sweep` removes. A blob that nobody needs any more loses its head
+first (`retention.py`), its rows go the same way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import contextlib
 import hashlib
 import itertools
 import secrets
-from collections.abc import Iterable, Iterator
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,19 +26,34 @@ from revscript.store.schema import blob, blob_chunk
 
 CHUNK = 1 << 20
 SMALL_TAIL = 64 << 10  # a rest up to this size rides in the referring transaction instead of one of its own
-SWEEP_BATCH = 50
+SWEEP_BATCH = 4  # rows of up to 1 MiB that are removed in one transaction: a few ms
 
 # Built once: on the way of every mail, building a statement takes longer than running it.
 _by_content = select(blob.c.id).where(blob.c.sha256 == bindparam("sha256"))
 _unstage = delete(blob_chunk).where(blob_chunk.c.blob_id == bindparam("of"))
-_chunk = select(blob_chunk.c.data).where(
-    blob_chunk.c.blob_id == bindparam("blob_id"), blob_chunk.c.seq == bindparam("seq")
+_chunk = (
+    select(blob.c.size, blob_chunk.c.data)
+    .outerjoin(blob_chunk, (blob_chunk.c.blob_id == blob.c.id) & (blob_chunk.c.seq == bindparam("seq")))
+    .where(blob.c.id == bindparam("blob_id"))
 )
+_orphans = (
+    select(blob_chunk.c.blob_id, blob_chunk.c.seq)
+    .where(~select(blob.c.id).where(blob.c.id == blob_chunk.c.blob_id).exists())
+    .order_by(blob_chunk.c.blob_id, blob_chunk.c.seq)
+)
+_has_head = select(blob.c.id).where(blob.c.id == bindparam("of"))
 
 
-@dataclass(frozen=True, slots=True)
+class BlobMissing(StoreError):
+    """Content that a row refers to is not in the database, or not all of it."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class StagedBlob:
-    """Content whose full rows are durable; `tail` (with its `seq`) still has to be written by `keep`."""
+    """Content whose full rows are durable; `tail` (with its `seq`) still has to be written by `keep`.
+
+    As long as somebody holds it, `sweep` leaves its rows alone.
+    """
 
     blob_id: int
     sha256: str
@@ -49,16 +67,27 @@ class Blobs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._guard = threading.Lock()
+        self._being_staged: set[int] = set()
+        self._staged: weakref.WeakValueDictionary[int, StagedBlob] = weakref.WeakValueDictionary()
 
     def stage(self, pieces: Iterable[bytes]) -> StagedBlob:
         """Take in content piece by piece; at most 1 MiB plus one piece is in memory."""
         blob_id = secrets.randbits(62) + 1
+        with self._guard:
+            self._being_staged.add(blob_id)
         try:
-            return self._stage(blob_id, pieces)
+            staged = self._stage(blob_id, pieces)
+            with self._guard:
+                self._staged[blob_id] = staged
+            return staged
         except BaseException:  # a broken fetch, repeated for hours, must not fill the disk
             with contextlib.suppress(StoreError), self._database.write() as tx:
                 tx.execute(_unstage, {"of": blob_id})
             raise
+        finally:
+            with self._guard:
+                self._being_staged.discard(blob_id)
 
     def _stage(self, blob_id: int, pieces: Iterable[bytes]) -> StagedBlob:
         digest, size, seq, buffer = hashlib.sha256(), 0, 0, bytearray()
@@ -96,32 +125,52 @@ class Blobs:
         return staged.blob_id
 
     def chunks(self, blob_id: int) -> Iterator[bytes]:
-        """The content in rows, each read by itself: no transaction stays open between them."""
+        """The content in rows, each read by itself: no transaction stays open between them.
+
+        Raises BlobMissing when there is no such blob, or when a row of it is missing.
+        """
+        done = 0
         for seq in itertools.count():
             with self._database.read() as tx:
-                data = tx.scalar(_chunk, {"blob_id": blob_id, "seq": seq})
-            if data is not None:
-                yield data
-            if data is None or len(data) < CHUNK:
+                row = tx.execute(_chunk, {"blob_id": blob_id, "seq": seq}).one_or_none()
+            if row is None or (row.data is None and done < row.size):
+                raise BlobMissing(
+                    f"Blob {blob_id} is not in the database, or not whole: {done} bytes of it were found.",
+                    hint="The database is damaged, or somebody changed it by hand: restore it from a backup.",
+                )
+            if row.data is not None:
+                yield row.data
+                done += len(row.data)
+            if done >= row.size:
                 return
 
     def content(self, blob_id: int) -> bytes:
-        """The whole content; for small blobs."""
+        """The whole content, for small blobs; BlobMissing as for `chunks`."""
         return b"".join(self.chunks(blob_id))
 
-    def sweep(self) -> int:
-        """Remove rows whose head was never written → how many. Only while nothing is being staged."""
-        orphans = (
-            select(blob_chunk.c.blob_id, blob_chunk.c.seq)
-            .where(~select(blob.c.id).where(blob.c.id == blob_chunk.c.blob_id).exists())
-            .limit(SWEEP_BATCH)
-        )
+    def sweep(self, stopping: Callable[[], bool] = lambda: False) -> int:
+        """Remove rows that have no head and that nobody in this process is about to give one → how many.
+
+        Safe beside everything that this process stages. Other processes stage nothing.
+        """
+        with self._database.read() as tx:  # looking through all rows takes longer than anybody may hold the door
+            suspects = [(row.blob_id, row.seq) for row in tx.execute(_orphans)]
         removed = 0
-        while True:
-            with self._database.write() as tx:
-                rows = tx.execute(orphans).all()
-                for blob_id, seq in rows:
+        for start in range(0, len(suspects), SWEEP_BATCH):
+            if stopping():
+                break
+            removed += self._remove(suspects[start : start + SWEEP_BATCH])
+        return removed
+
+    def _remove(self, suspects: Sequence[tuple[int, int]]) -> int:
+        removed = 0
+        with self._database.write() as tx:
+            for blob_id, seq in suspects:  # inside the door no head can appear between looking and removing
+                if not self._is_staged(blob_id) and tx.scalar(_has_head, {"of": blob_id}) is None:
                     tx.execute(delete(blob_chunk).where(blob_chunk.c.blob_id == blob_id, blob_chunk.c.seq == seq))
-            removed += len(rows)
-            if len(rows) < SWEEP_BATCH:
-                return removed
+                    removed += 1
+        return removed
+
+    def _is_staged(self, blob_id: int) -> bool:
+        with self._guard:
+            return blob_id in self._being_staged or blob_id in self._staged

@@ -100,8 +100,8 @@ def _alarm(stores: Stores, snapshot: Snapshot) -> None:
     for task_id, outcome in zip(stores.ledger.due_tasks(1, due(NOW)), wishes, strict=True):
         task = stores.ledger.claim(task_id, NOW)
         assert task
-        source = SCRIPT if task.method == "script" else None
-        record = RunRecord(task, outcome, "0" * 64, NOW, 0, source)
+        script = snapshot.scripts["onEMail.py"] if task.method == "script" else None
+        record = RunRecord(task, outcome, "0" * 64, NOW, 0, script)
         stores.commit.apply(outcome, now=NOW, snapshot=snapshot, mail=facts, staged=staged, record=record)
     stores.intake.settled([1], "seen", NOW)
 
@@ -114,4 +114,5 @@ def _failure(stores: Stores, snapshot: Snapshot) -> None:
     for again in (NOW, None):
         task = stores.ledger.claim(stores.ledger.due_tasks(2, due(NOW))[0], NOW)
         assert task
-        stores.ledger.record_failure(RunRecord(task, outcome, snapshot.sha256, NOW, 0, SCRIPT), again)
+        record = RunRecord(task, outcome, snapshot.sha256, NOW, 0, snapshot.scripts["onEMail.py"])
+        stores.ledger.record_failure(record, again)

@@ -8,10 +8,12 @@ import subprocess
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from revscript import __version__
 from tests.cli.command import COMMAND, environment, no_traceback, revscript
 from tests.instance import make_instance, wait_until
 
@@ -52,7 +54,8 @@ def test_run_and_stop(number: signal.Signals, tmp_path: Path) -> None:
             assert no_traceback(second)
             assert f"a host runs here already (process {process.pid})" in second.err
             host_row, *rows = revscript("status", "--json", cwd=tmp_path).rows
-            assert host_row == {"type": "host", "running": True, "pid": process.pid}
+            assert (host_row["running"], host_row["pid"], host_row["version"]) == (True, process.pid, __version__)
+            assert datetime.fromisoformat(host_row["since"]).tzinfo
             [account] = [row for row in rows if row["type"] == "account"]
             assert account["error"]
             assert account["last_ok"] is None

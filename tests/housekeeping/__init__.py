@@ -1,0 +1,3 @@
+"""Tests of the clockwork and its regular jobs."""
+
+from __future__ import annotations
