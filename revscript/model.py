@@ -95,7 +95,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a script did not end well; `frames` are (line, function) of the script itself, innermost last."""
+    """Why a script did not end well; `frames` are (line, function), innermost last.
+
+    They are the script's own and its libraries'; the function of a library's line is `units.py in convert`.
+    """
 
     type: str
     text: str
@@ -103,12 +106,20 @@ class Trouble:
 
     @property
     def line(self) -> int | None:
-        """The innermost line of the script, if it is known."""
-        return self.frames[-1][0] if self.frames else None
+        """The innermost line of the script itself, if it is known."""
+        return next((line for line, function in reversed(self.frames) if not library_of(function)), None)
 
     def __str__(self) -> str:
-        where = f" (line {self.line})" if self.line and not self.text.startswith("line ") else ""
-        return f"{self.type}: {self.text}{where}"
+        where = f"line {self.line}" if self.line and not self.text.startswith("line ") else ""
+        if self.frames and (file := library_of(self.frames[-1][1])):
+            where += f"{' → ' if where else ''}{file} line {self.frames[-1][0]}"
+        return f"{self.type}: {self.text}" + (f" ({where})" if where else "")
+
+
+def library_of(function: str) -> str:
+    """The file of the library to which a frame's function belongs; empty for the script itself."""
+    file, found, _ = function.partition(".py in ")
+    return f"{file}.py" if found else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

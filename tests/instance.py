@@ -42,15 +42,14 @@ def make_instance(
     scripts: dict[str, str] | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Instance:
-    """Write the files of an instance folder."""
+    """Write the files of an instance folder. Without settings for `web` no port is opened: many hosts run at once."""
     for folder in ("accounts", "user_scripts"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name, account in accounts.items():
         (root / "accounts" / f"{name}.json").write_text(json.dumps(account))
     for name, text in (scripts or {}).items():
         (root / "user_scripts" / name).write_text(text)
-    if settings is not None:
-        (root / "settings.json").write_text(json.dumps(settings))
+    (root / "settings.json").write_text(json.dumps({"web": {"enabled": False}} | (settings or {})))
     return Instance(root)
 
 

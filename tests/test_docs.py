@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from revscript.config import Account, OAuth2Authentication, Pop3, Settings, not_yet
+from revscript.config import Account, OAuth2Authentication, Pop3, Settings, not_yet, read_settings
 from revscript.config.base import Model
-from revscript.config.findings import _models
+from revscript.config.findings import models_of
 from revscript.jail import wire
 from revscript.jail.effects import MAX_RECIPIENTS, Notify, UpsertMission
 from revscript.jail.scripting import policy
@@ -25,6 +25,8 @@ from revscript.jail.scripting.objects import Desk, names_for
 from revscript.jail.scripting.objects.documents import _PRIORITIES
 from revscript.jail.scripting.offers import OFFERS
 from revscript.model import FAILED_EXITS, Exit
+from revscript.sandbox.linking import MOST_LIBRARIES
+from revscript.snapshot import MAX_FILE
 from tests.scripting.fake import CONTEXT, FakeSession, reading, run
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -46,6 +48,7 @@ HEADINGS = {
     "A folder": "Folder",
     "A change": "Change",
     "`notify`": "Notices",
+    "A table": "Table",
 }
 
 
@@ -116,8 +119,10 @@ def test_limits() -> None:
         f"{wire.MAX_EFFECT_BYTES >> 20} MiB",
         f"{wire.MAX_LOG_LINES} lines, {wire.MAX_LOG_BYTES >> 10} KiB",
         f"{policy.MAX_SOURCE >> 10} KiB",
+        f"{MAX_FILE // 1_000_000} MB",
         f"{MAX_RECIPIENTS}",
     ]
+    assert f"up to {MOST_LIBRARIES} in all" in SCRIPTS
     assert Settings().tries == (0, 1, 10)
     assert "at once and 1 and 10 minutes later" in SCRIPTS
 
@@ -137,6 +142,23 @@ def test_the_example_does_what_it_says() -> None:
     assert wishes(example, is_auto_reply=True) == ["ignored: not from the control centre"]
 
 
+def test_the_example_with_library_and_table() -> None:
+    folder = DOCS.parent / "user_scripts" / "examples"
+    script, library, table = (folder / name for name in ("by_keyword.py", "alarm_text.py", "tables/keywords.csv"))
+    for file in (script, library, table):
+        assert f"`{file.relative_to(folder)}`" in SCRIPTS
+        assert re.search(rf"```(python)?\n{re.escape(file.read_text())}```", SCRIPTS), file
+    session = FakeSession()
+    session.tables = {table.name: table.read_text()}
+    for text in ("Stichwort: H 1\nAdresse: Beispielweg 7", "Stichwort: B 9", "Stichwort: B 3\nProbealarm"):
+        run(script.read_text(), session, {library.stem: library.read_text()}, text=text)
+    assert [effect.words() for effect in session.effects] == [
+        "notice (info) to all: H 1 Beispielweg 7",
+        "notice (alarm) to all: B 9",
+        "notice (info) to all: B 3",
+    ]
+
+
 def wishes(script: str, **mail: Any) -> list[str]:
     return [effect.words() for effect in run(script, **mail).effects]
 
@@ -150,13 +172,14 @@ def fields(model: type[Model], before: str, seen: set[type[Model]]) -> Iterator[
     for name, field in model.model_fields.items():
         place = before + (field.alias or name)
         yield place, field, model
-        for below in _models(field.annotation):
+        for below in models_of(field.annotation):
             if below not in seen:
                 yield from fields(below, f"{place}.", seen)
 
 
 EVERY = [*fields(Account, "", set()), *fields(Settings, "", set())]
-ROWS = re.findall(r"^\| `([^`]+)` \| (.+?) \| (.+?) \| .+ \|$", ACCOUNTS, re.MULTILINE)
+CELLS = re.findall(r"^\| `([^`]+)` \| (.+?) \| (.+?) \| (.+) \|$", ACCOUNTS, re.MULTILINE)
+ROWS = [(place, meaning, default) for place, meaning, default, _ in CELLS]
 
 
 def test_every_setting_is_named() -> None:
@@ -173,6 +196,25 @@ def test_meanings_and_defaults() -> None:
         assert meaning.startswith(field.description or "?"), place
         if field.default_factory is None:
             assert default == ("required" if field.is_required() else f"`{json.dumps(field.default)}`"), place
+
+
+def test_limits_are_told() -> None:
+    allowed = {place: cell for place, _, _, cell in CELLS}
+    for place, field, model in EVERY:
+        if place not in allowed or model in (Pop3, OAuth2Authentication):
+            continue
+        for limit in (getattr(one, name, None) for one in field.metadata for name in ("ge", "le")):
+            assert limit is None or re.search(rf"\b{limit}\b", allowed[place]), f"{place}: {limit}"
+
+
+def test_variables_of_the_example_are_settings() -> None:
+    environ = {
+        name: value.strip("'") for name, value in re.findall(r"^ {4}(REVSCRIPT_\w+)=('.+?'|\S+)", ACCOUNTS, re.M)
+    }
+    settings, findings = read_settings(DOCS / "no-settings.json", environ)
+    assert (len(environ), findings) == (4, [])
+    assert settings
+    assert (settings.web.port, settings.time_zone, settings.tries) == (9000, "Europe/Vienna", (0, 2, 10))
 
 
 def test_what_is_refused_is_named_as_such() -> None:

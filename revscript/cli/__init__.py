@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from revscript import __version__, logs
-from revscript.cli import check, demo, read, run, show, status, try_
+from revscript.cli import account, check, demo, quarantine, read, run, schema, show, status, trace, try_
 from revscript.cli.output import complain
 from revscript.errors import ConfigError, RevscriptError
 
@@ -24,11 +24,15 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("check")(check.check)
+app.command("schema")(schema.schema)
+app.add_typer(account.app, name="account")
 app.command("read")(read.read)
 app.command("try")(try_.try_)
 app.command("status")(status.status)
 app.command("demo")(demo.demo)
 app.add_typer(show.app, name="show")
+app.add_typer(quarantine.app, name="quarantine")
+app.command("trace")(trace.trace)
 
 
 def _version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ import structlog
 import typer
 
 from revscript import logs
-from revscript.cli.options import InstanceOption, instance_at
+from revscript.cli.options import InstanceOption, instance_at, zone_of
 from revscript.config import load_settings
 from revscript.host import Host, locked
 
@@ -36,6 +36,7 @@ def run(
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     where = instance_at(instance)
     load_settings(where.settings)  # raises with everything that is wrong
+    logs.configure(log_level, zone=zone_of(where))
     with locked(where):
         host = Host(where)
         host.start()

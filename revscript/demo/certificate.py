@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-VALID = timedelta(days=7)
+VALID = timedelta(days=60)  # longer than the host warns before an end
 CA_FILE = "ca.pem"
 
 _PEM = serialization.Encoding.PEM

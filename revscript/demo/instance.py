@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,16 @@ def make(root: Path, password: str, imap_port: int, smtp_port: int) -> Instance:
     secret = instance.secrets / SECRET
     secret.touch(mode=0o600)
     secret.write_text(password)
-    _write(instance.settings, SETTINGS)
+    _write(instance.settings, SETTINGS | {"web": {"port": _free_port()}})
     for name in ACCOUNTS:
         _write(instance.accounts / f"{name}.json", _account(name, imap_port, smtp_port))
     return instance
+
+
+def _free_port() -> int:
+    """A port for `/readyz` and its like; the usual one may belong to a host that runs here in earnest."""
+    with socket.create_server((HOST, 0)) as taken:
+        return taken.getsockname()[1]
 
 
 def _account(name: str, imap_port: int, smtp_port: int) -> dict[str, Any]:

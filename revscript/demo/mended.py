@@ -43,7 +43,7 @@ def _run(host: Host, mail: Mail) -> Outcome:
     )
     reading, stores = host.stores.ledger.reading(mail["id"]), host.stores
     run = host.sandbox.run_script(
-        host.snapshot.scripts[NAME].text,
+        host.snapshot.scripts[NAME],
         reading,
         context,
         lambda question: stores.commit.answer(question, mail["id"]),

@@ -63,6 +63,7 @@ class Narrator:
             "read": self._read,
             "conflict": self._conflict,
             "committed": self._committed,
+            "effects": self._effects,
             "failed": self._failed,
             "quarantined": self._failed,
             "settled": self._settled,
@@ -139,7 +140,9 @@ class Narrator:
 
     def _committed(self, event: EventDict) -> None:
         self._line(event, f"{self._who(event)}: {event['exit']}")
-        for words in event["effects"]:
+
+    def _effects(self, event: EventDict) -> None:
+        for words in event["words"]:
             self._effect(words)
 
     def _failed(self, event: EventDict) -> None:
@@ -158,7 +161,9 @@ class Narrator:
         self._line(event, f"settled: {settled_words(word, folder)} on the server", "cyan")
 
     def _sent(self, event: EventDict) -> None:
-        self._line(event, f"mail no. {event['act']} has left by {event['lane']} to {', '.join(event['to'])}", "cyan")
+        count = event["recipients"]
+        whom = "1 recipient" if count == 1 else f"{count} recipients"
+        self._line(event, f"mail no. {event['act']} has left by {event['lane']} to {whom}", "cyan")
 
     def _problem(self, event: EventDict) -> None:
         self._line(event, f"problem, {event['where']}: {event['what']}", "yellow")

@@ -70,7 +70,7 @@ class Database:
         # One connection writes, always the same: its page cache stays valid. Of the readers the warmest comes first.
         self._writer = _engine(path, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
         self.engine = _engine(path, "BEGIN", pool_size=8, max_overflow=64, pool_use_lifo=True)
-        with _translated(path):
+        with self._translated():
             migrate(self._writer)
             self.instance_id = self._instance_id()
 
@@ -85,13 +85,13 @@ class Database:
     @contextmanager
     def write(self) -> Generator[Connection]:
         """A write transaction; committed at the end, rolled back by an exception. Keep it short."""
-        with _translated(self.path), self._turnstile, self._writer.connect() as connection, connection.begin():
+        with self._translated(), self._turnstile, self._writer.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def read(self) -> Generator[Connection]:
         """A consistent view of the last committed state."""
-        with _translated(self.path), self.engine.connect() as connection, connection.begin():
+        with self._translated(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     def others_committed(self) -> bool:
@@ -100,7 +100,7 @@ class Database:
         Asked on the connection that writes, so that our own commits do not count, and beside SQLAlchemy's transactions,
         inside which `PRAGMA data_version` would freeze.
         """
-        with _translated(self.path), self._turnstile:
+        with self._translated(), self._turnstile:
             raw = self._writer.raw_connection()
             try:
                 cursor = raw.cursor()
@@ -112,6 +112,22 @@ class Database:
         before, self._data_version = self._data_version, version
         return before is not None and before != version
 
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except (DataError, IntegrityError) as error:
+            raise Unstorable(
+                f"{self.path}: {error.orig}", hint="If the disk has room, this is a fault of revscript: see the log."
+            ) from error
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if _spoils_connections(cause):
+                self.close()  # the next use makes new ones
+            raise StoreError(
+                f"{self.path}: {cause}", hint="Check that the disk has room and that the data folder can be written."
+            ) from error
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -122,6 +138,12 @@ def inserted(result: CursorResult[Any]) -> int:
     """The id of the row that an INSERT has made."""
     key: Any = result.inserted_primary_key
     return int(key[0])
+
+
+def _spoils_connections(error: BaseException | None) -> bool:
+    """Whether connections keep failing after this although its cause is gone: file handles that lost their files."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, see sqlite.org/rescode.html
+    return code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
 
 
 def _set_up(connection: Any, _record: Any) -> None:
@@ -146,18 +168,3 @@ def _engine(path: Path, begin: str, **pool: Any) -> Engine:
 
     event.listen(engine, "begin", say)
     return engine
-
-
-@contextmanager
-def _translated(path: Path) -> Generator[None]:
-    try:
-        yield
-    except (DataError, IntegrityError) as error:
-        raise Unstorable(
-            f"{path}: {error.orig}", hint="If the disk has room, this is a fault of revscript: see the log."
-        ) from error
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        raise StoreError(
-            f"{path}: {error.orig if isinstance(error, DBAPIError) else error}",
-            hint="Check that the disk has room and that the data folder can be written.",
-        ) from error

@@ -33,6 +33,7 @@ class Act:
     not_after: datetime
     created_at: datetime
     receipt: dict[str, Any] | None
+    mail_id: int | None = None  # the mail it came from
 
 
 class Outbox:
@@ -117,6 +118,7 @@ class Outbox:
                     act.c.not_after,
                     act.c.created_at,
                     act.c.receipt,
+                    act.c.mail_id,
                 )
             ).one_or_none()
         return Act(*row) if row else None

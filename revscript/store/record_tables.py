@@ -60,6 +60,7 @@ mission_entry = Table(
     column("at", Time, "when"),
     reference("mail_id", "mail", "the mail it came from", null=True),
     Index(None, "mission_id"),
+    Index(None, "mail_id"),
     **NEVER_REUSE,
 )
 
@@ -116,6 +117,7 @@ form_entry = Table(
     column("at", Time, "when"),
     reference("mail_id", "mail", "the mail it came from", null=True),
     Index(None, "form_id"),
+    Index(None, "mail_id"),
     **NEVER_REUSE,
 )
 
@@ -136,6 +138,8 @@ form_attachment = Table(
     column("type", String, "media type by content"),
     reference("mail_id", "mail", "the mail it came with", null=True),
     UniqueConstraint("form_id", "blob_id", "name"),
+    Index(None, "blob_id"),
+    Index(None, "mail_id"),
     **NEVER_REUSE,
 )
 
@@ -155,6 +159,8 @@ folder_item = Table(
     reference("mail_id", "mail", "the mail it came with", null=True),
     UniqueConstraint("mission_id", "name"),
     Index(None, "mission_id", "blob_id"),
+    Index(None, "blob_id"),
+    Index(None, "mail_id"),
     **NEVER_REUSE,
 )
 

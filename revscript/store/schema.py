@@ -105,6 +105,7 @@ mail = Table(
     Index(None, "mailbox_id", "settle", "state"),
     Index(None, "state"),
     Index(None, "sha256"),
+    Index(None, "blob_id"),
     **NEVER_REUSE,
 )
 
@@ -121,6 +122,7 @@ reading = Table(
     column("message_id", Text, "without angle brackets"),
     column("created_at", Time, "when it was read"),
     Index(None, "message_id"),
+    Index(None, "blob_id"),
 )
 
 task = Table(
@@ -188,6 +190,7 @@ run = Table(
     column("conflicts", Integer, "how often it ran anew because an answer had changed"),
     column("finished_at", Time, "when it was recorded"),
     Index(None, "task_id"),
+    Index(None, "script_sha256"),
     **NEVER_REUSE,
 )
 
@@ -203,6 +206,7 @@ applied_effect = Table(
     column("target", String, "the record it made or changed, e.g. form:12", default=""),
     reference("mail_id", "mail", "the mail it came from", null=True),
     column("run_id", Integer, "the run it came from", ForeignKey("run.id"), null=True),
+    Index(None, "mail_id"),
     **NEVER_REUSE,
 )
 
@@ -227,6 +231,7 @@ act = Table(
     column("finished_at", Time, "when it was sent or died", null=True),
     reference("mail_id", "mail", "the mail it came from", null=True),
     Index(None, "state", "lane", "next_at"),
+    Index(None, "mail_id"),
     **NEVER_REUSE,
 )
 

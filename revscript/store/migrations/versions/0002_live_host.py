@@ -9,7 +9,25 @@ revision = "0002"
 down_revision = "0001"
 
 
+# Foreign keys that SQLite looks up at each deletion: retention would hold the write lock for long without them.
+LOOKED_UP = (
+    ("mail", "blob_id"),
+    ("reading", "blob_id"),
+    ("run", "script_sha256"),
+    ("applied_effect", "mail_id"),
+    ("act", "mail_id"),
+    ("mission_entry", "mail_id"),
+    ("form_entry", "mail_id"),
+    ("form_attachment", "blob_id"),
+    ("form_attachment", "mail_id"),
+    ("folder_item", "blob_id"),
+    ("folder_item", "mail_id"),
+)
+
+
 def upgrade() -> None:
+    for table, column in LOOKED_UP:
+        op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
     for column in (
         sa.Column("mode", sa.String(), server_default="", nullable=False),
         sa.Column("mail_at", sa.String(27), nullable=True),

@@ -1,0 +1,1 @@
+"""Hot reload: files that change, break, vanish and come back."""
