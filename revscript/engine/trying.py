@@ -85,7 +85,10 @@ class Trying:
         if reading.message_id and self._canary(mail_id, reading.message_id):
             self._ignore(mail_id, mail.account)
             return
-        case = Case(mail, reading, read.files, snapshot.accounts[mail.account], snapshot, self.clock_trusted())
+        account = snapshot.accounts.get(mail.account)
+        if account is None:  # its file is gone since the mail was chosen
+            return
+        case = Case(mail, reading, read.files, account, snapshot, self.clock_trusted())
         for task_id in self._ledger.due_tasks(mail_id, due(snapshot.settings.tries, self._clock())):
             if stopping():
                 return

@@ -63,7 +63,10 @@ class Engine:
         self._stale = True  # the backlog below may lack something that the store has
         self._backlog: dict[str, deque[int]] = {}
         self._unread: deque[int] = deque()
+        self._unread_stale = True  # likewise, of the unread mails
+        self._orphans: set[str] = set()  # accounts with work whose file is gone
         self._busy: set[str] = set()
+        self._in_work: set[int] = set()  # mails
         self._reading_ahead = False  # one at a time: more of them only slow down those that run
         self._paused: dict[str, tuple[float, int]] = {}  # account → (monotonic time, failures in a row)
         self._threads: list[threading.Thread] = []
@@ -119,7 +122,7 @@ class Engine:
         with self._news:
             self._others = self._others or about is None
             self._stale = True
-            self._news.notify_all()
+            self._news.notify()  # one looks, and wakes the next one when there is more to do
 
     # ------------------------------------------------------------ choosing
 
@@ -133,6 +136,8 @@ class Engine:
             while not self._stopping:
                 try:
                     if job := self._choose():
+                        if self._unread or any(self._backlog.values()):
+                            self._news.notify()
                         return job
                     wait = self._until_next()
                 except Exception as error:  # noqa: BLE001 - a worker never dies of looking for work
@@ -157,7 +162,12 @@ class Engine:
                 self._backlog[account] = self._backlog.pop(account)  # to the end: accounts take turns
                 mail_id = mails.popleft()
                 self._stale = self._stale or not mails
+                self._in_work.add(mail_id)
                 return lambda: self._run_mail(account, mail_id)
+        if not self._unread and self._unread_stale:
+            # Those in work are being read already, and nobody waits for them.
+            self._unread.extend(one for one in self._ledger.unread(AHEAD) if one not in self._in_work)
+            self._unread_stale = False
         if self._unread and not self._reading_ahead and self.trying.reader.has_room():
             mail_id = self._unread.popleft()
             self._stale = self._stale or not self._unread
@@ -173,15 +183,17 @@ class Engine:
             self.healing.look_again()
             self._others = False
         self.healing.step(snapshot)
+        for account in self._orphans & snapshot.accounts.keys():
+            self._orphans.discard(account)
+            self._problems.clear(f"orphaned:{account}")
         now_due = due(snapshot.settings.tries, self._clock())
         for account in self._ledger.accounts_with_work(now_due):
             if account not in snapshot.accounts:
+                self._orphans.add(account)
                 self._problems.report(orphaned(account))
             elif not self._backlog.get(account):
                 self._backlog[account] = deque(self._ledger.mails_with_work(account, now_due, AHEAD))
-        if not self._unread:
-            self._unread.extend(self._ledger.unread(AHEAD))
-        self._stale = False
+        self._stale, self._unread_stale = False, True
 
     def _until_next(self) -> float:
         pauses = [until - time.monotonic() for until, _ in self._paused.values()]
@@ -209,6 +221,7 @@ class Engine:
         finally:
             with self._news:  # nobody is woken: this worker looks for the next mail itself
                 self._busy.discard(account)
+                self._in_work.discard(mail_id)
                 self._stale = self._stale or self.healing.active
 
     def _read_ahead(self, mail_id: int) -> None:

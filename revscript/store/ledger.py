@@ -42,6 +42,17 @@ _reading_blob = select(reading.c.blob_id).where(reading.c.mail_id == bindparam("
 _mail_was_read = update(mail).where(mail.c.id == bindparam("mail_id"), mail.c.state == "received").values(state="read")
 _mail_is_done = update(mail).where(mail.c.id == bindparam("mail_id")).values(state="done")
 _is_due = (task.c.not_before <= bindparam("now")) | (task.c.not_before > bindparam("horizon"))
+_fresh = func.max(task.c.not_before == AT_ONCE)
+_accounts_with_work = select(task.c.account).where(task.c.state == "waiting", _is_due).distinct()
+_mails_with_work = (
+    select(task.c.mail_id, _fresh)
+    .where(task.c.state == "waiting", task.c.account == bindparam("account"), _is_due)
+    .group_by(task.c.mail_id)
+    .order_by(_fresh.desc(), task.c.mail_id)
+    .limit(bindparam("limit"))
+)
+_unread = select(mail.c.id).where(mail.c.state == "received").order_by(mail.c.id).limit(bindparam("limit"))
+_next_due = select(func.min(task.c.not_before)).where(task.c.state == "waiting", task.c.not_before > bindparam("now"))
 _due_tasks = (
     select(task.c.id)
     .where(task.c.mail_id == bindparam("mail_id"), task.c.state == "waiting", _is_due)
@@ -59,7 +70,6 @@ TASK_COLUMNS = (
     task.c.generation,
     task.c.script_sha256,
 )
-_fresh = func.max(task.c.not_before == AT_ONCE)
 _claim = (
     update(task)
     .where(task.c.id == bindparam("task_id"), task.c.state == "waiting")
@@ -141,9 +151,8 @@ class Ledger:
 
     def accounts_with_work(self, due: Due) -> list[str]:
         """Accounts with a task that may run now."""
-        query = select(task.c.account).where(task.c.state == "waiting", _is_due).distinct()
         with self.database.read() as tx:
-            return list(tx.scalars(query, due._asdict()))
+            return list(tx.scalars(_accounts_with_work, due._asdict()))
 
     def mails_with_work(self, account: str, due: Due, limit: int) -> list[int]:
         """An account's mails with a task that may run now, in the order in which they arrived.
@@ -151,29 +160,20 @@ class Ledger:
         Those that were tried before come only where nothing fresh waits, one at a time: asked again after each of
         them, a fresh mail waits for one run at the most.
         """
-        query = (
-            select(task.c.mail_id, _fresh)
-            .where(task.c.state == "waiting", task.c.account == account, _is_due)
-            .group_by(task.c.mail_id)
-            .order_by(_fresh.desc(), task.c.mail_id)
-            .limit(limit)
-        )
         with self.database.read() as tx:
-            found = tx.execute(query, due._asdict()).all()
+            found = tx.execute(_mails_with_work, {"account": account, "limit": limit, **due._asdict()}).all()
         fresh = [mail_id for mail_id, is_fresh in found if is_fresh]
         return fresh or [mail_id for mail_id, _ in found[:1]]
 
     def unread(self, limit: int) -> list[int]:
         """Mails that the reader has not seen yet, oldest first."""
-        query = select(mail.c.id).where(mail.c.state == "received").order_by(mail.c.id).limit(limit)
         with self.database.read() as tx:
-            return list(tx.scalars(query))
+            return list(tx.scalars(_unread, {"limit": limit}))
 
     def next_due(self, now: datetime) -> datetime | None:
         """When the next waiting task may run that may not run now."""
-        query = select(func.min(task.c.not_before)).where(task.c.state == "waiting", task.c.not_before > now)
         with self.database.read() as tx:
-            return tx.scalar(query)
+            return tx.scalar(_next_due, {"now": now})
 
     def mail(self, mail_id: int) -> Mail:
         """A mail's row."""
