@@ -23,7 +23,7 @@ from revscript.model import wall_clock
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-PERSONAL = ("effects", "to", "cc", "sender", "subject", "text")
+PERSONAL = ("words", "to", "cc", "sender", "subject", "text")
 IDS = ("account", "mail", "task", "act", "lane")  # what a line is about stands first
 EVENT_WIDTH = 12  # characters; most events are shorter
 

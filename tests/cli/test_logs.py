@@ -81,7 +81,7 @@ def test_a_library_warns_people_too() -> None:
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
 def test_people_are_named_at_debug_only(stream: io.StringIO) -> None:
     logs.configure("info", stream)
-    said = {"to": ["meier@post.example"], "effects": ["mail to meier@post.example", "label 'Meier'"]}
+    said = {"to": ["meier@post.example"], "words": ["mail to meier@post.example", "label 'Meier'"]}
     structlog.get_logger().info("sent", act=4, subject="Meier", **said)
     quiet = stream.getvalue()
     assert "eier" not in quiet
@@ -93,9 +93,9 @@ def test_people_are_named_at_debug_only(stream: io.StringIO) -> None:
 def test_how_many_there_were_is_still_said() -> None:
     stream = io.StringIO()
     logs.configure("info", stream)
-    structlog.get_logger().info("committed", mail=1, effects=["a", "b"], to=3)
+    structlog.get_logger().info("committed", mail=1, words=["a", "b"], to=3)
     line = json.loads(stream.getvalue())
-    assert (line["effects"], line["to"]) == (2, 3)
+    assert (line["words"], line["to"]) == (2, 3)
 
 
 def test_a_terminal_is_not_steered_and_sees_no_variables() -> None:
