@@ -70,6 +70,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], zone: tzinfo) -
     console().print(grid)
 
 
+def rows_or_none(rows: Sequence[Mapping[str, Any]], zone: tzinfo, *, as_json: bool) -> None:
+    """Print rows with the same keys: as JSON lines, as a table, or that there are none."""
+    if as_json:
+        for row in rows:
+            emit(row)
+    elif rows:
+        table(list(rows[0]), [list(row.values()) for row in rows], zone)
+    else:
+        say("none")
+
+
 def shown(value: Any, zone: tzinfo) -> str:
     """A value for people, times in their time zone."""
     if value is None or value == "":

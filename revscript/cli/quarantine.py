@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from revscript.cli.options import InstanceOption, JsonOption, instance_at, stores_of, zone_of
-from revscript.cli.output import counted, emit, say, table
+from revscript.cli.output import counted, rows_or_none, say
 from revscript.cli.quarantine_show import Glance, show_task
 from revscript.cli.rerun import Work
 from revscript.errors import RevscriptError
@@ -71,13 +71,7 @@ def list_(
         held = Quarantine(stores.database).held(Which(None, task, script, account))
     glance = Glance(where)
     rows = [glance.row(one) for one in held]
-    if as_json:
-        for row in rows:
-            emit(row)
-    elif rows:
-        table(list(rows[0]), [list(row.values()) for row in rows], zone_of(where))
-    else:
-        say("none")
+    rows_or_none(rows, zone_of(where), as_json=as_json)
 
 
 @app.command()

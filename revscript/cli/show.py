@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from revscript.cli.options import InstanceOption, JsonOption, instance_at, stores_of, zone_of
-from revscript.cli.output import emit, say, table
+from revscript.cli.output import rows_or_none
 from revscript.cli.show_mail import show_mail
 from revscript.store import views
 from revscript.store.database import Database
@@ -27,13 +27,7 @@ def _list(view: Callable[[Database, int], list[views.View]], instance: Path | No
     where = instance_at(instance)
     with stores_of(where) as stores:
         rows = view(stores.database, limit)
-    if as_json:
-        for row in rows:
-            emit(row)
-    elif rows:
-        table(list(rows[0]), [list(row.values()) for row in rows], zone_of(where))
-    else:
-        say("none")
+    rows_or_none(rows, zone_of(where), as_json=as_json)
 
 
 @app.command()

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import structlog
 
 from revscript.engine import Engine, Reader, Trying
-from revscript.errors import ConfigError, StoreError
+from revscript.errors import StoreError
 from revscript.health import Problems
 from revscript.health.clock import HostClock
 from revscript.health.guard import Guard
 from revscript.health.silence import Sign
 from revscript.host.findings import Findings
-from revscript.host.stores import open_stores, sandbox_for
+from revscript.host.stores import limits_of, open_stores, sandbox_for
 from revscript.housekeeping import Housekeeping, Upkeep
 from revscript.inbound.build import Tools, watchers_for
 from revscript.inbound.fleet import SETTINGS as WATCHERS_SETTINGS
 from revscript.inbound.fleet import Fleet
-from revscript.model import Clock, wall_clock
+from revscript.model import Clock, Problem, wall_clock
 from revscript.outbound.courier import Courier
 from revscript.outbound.mail import MailDelivery
 from revscript.reload import Changes, Loader, Reload
@@ -210,6 +210,7 @@ class Host:
         self.fleet.apply(snapshot, snapshot.accounts if everybody else changes.changed)
         self.housekeeping.poll(self.fleet.watchers)
         self.probes.reconfigure(snapshot.settings.web)
+        self.sandbox.limit(limits_of(snapshot.settings))
         if changes.scripts:
             self.engine.scripts_changed(changes.scripts)
         self.bell.ring_all()  # an account that is back has mails waiting
@@ -251,5 +252,10 @@ class Host:
                     self.problems.refresh()
                     self.bell.ring_all()
                 self.fleet.complete(self.snapshot)
-            except (StoreError, ConfigError) as error:
+                self.problems.clear("commits")
+            except StoreError as error:
                 log.warning("commits of other processes go unnoticed for now", why=str(error))
+            except Exception as error:  # the thread's own boundary
+                log.exception("looking for commits failed")
+                what = f"Commands beside the host go unnoticed: {type(error).__name__}: {error}"
+                self.problems.report(Problem("commits", "host", what, "This is a fault of revscript: see the log."))

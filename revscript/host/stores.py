@@ -45,5 +45,10 @@ def open_stores(instance: Instance) -> Stores:
 
 def sandbox_for(settings: Settings) -> Sandbox:
     """The jail with the limits of the settings."""
+    return Sandbox(limits_of(settings), settings.jail.children)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What a script may use."""
     jail = settings.jail
-    return Sandbox(Limits(jail.cpu, jail.memory << 20, int(jail.wall * 1000)), jail.children)
+    return Limits(jail.cpu, jail.memory << 20, int(jail.wall * 1000))

@@ -9,7 +9,6 @@ validity is read.
 from __future__ import annotations
 
 import functools
-import ipaddress
 import socket
 import ssl
 from datetime import datetime
@@ -18,6 +17,7 @@ from typing import Literal
 
 from cryptography import x509
 
+from revscript.config.base import is_loopback
 from revscript.errors import Downgrade, SourceError, Unreachable
 
 Way = Literal["implicit", "starttls"]
@@ -31,19 +31,9 @@ def way(port: int) -> Way:
     return "implicit" if port in IMPLICIT_PORTS else "starttls"
 
 
-def is_this_machine(host: str) -> bool:
-    """Whether a host is the loopback, by name or address; names are not looked up."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def require_clear_text_allowed(host: str, *, insecure: bool, protocol: str) -> None:
     """Downgrade, unless the account or the loopback allows clear text."""
-    if insecure or is_this_machine(host):
+    if insecure or is_loopback(host):
         return
     raise Downgrade(
         f"{host} offers {protocol} without encryption only.",

@@ -85,6 +85,10 @@ class Sandbox:
         self._stopped = False
         self._living()
 
+    def limit(self, script: Limits) -> None:
+        """Other limits for the scripts that are run from now on."""
+        self._script_limits = script
+
     def stop(self) -> None:
         """End the zygote and all its children: jobs under way and later ones raise JailBroken."""
         with self._lock:

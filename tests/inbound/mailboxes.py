@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,10 @@ from tests.servers.dovecot import PASSWORD
 MB = 1_000_000
 TIMEOUT = 0.5  # s
 PUSH = Push()
+
+SOON = 0.001  # minutes between looks
+
+Make = Callable[..., ImapSource]
 
 
 class Server(Protocol):
@@ -175,3 +179,12 @@ def bodies(source: ImapSource, keys: Sequence[str] | None = None) -> list[bytes]
         return [b"".join(one.pieces) for one in session.fetch(mails)]
     finally:
         session.close()
+
+
+def looked(station: Station) -> None:
+    """Wait until one whole look that begins now is over."""
+    for _ in range(2):
+        before = station.row()["last_ok_at"]
+        station.watcher._noted_at = -1e9  # else it is noted every 20 s only
+        station.watcher.poll_now()
+        wait_until(lambda before=before: station.row()["last_ok_at"] != before, 10, "a look")

@@ -165,7 +165,7 @@ def off_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(_host: str) -> bool:
         return False
 
-    monkeypatch.setattr(tls, "is_this_machine", never)
+    monkeypatch.setattr(tls, "is_loopback", never)
 
 
 def test_stripped_starttls_is_never_followed_by_a_password(

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from revscript.inbound.imap import ImapSource
-from tests.inbound.mailboxes import PUSH, Station, imap, watching
+from tests.inbound.mailboxes import PUSH, SOON, Make, imap, looked, watching
 from tests.inbound.scripted import ScriptedImap
-from tests.instance import wait_until
 from tests.servers.ca import CertificateAuthority
 from tests.servers.dovecot import Dovecot
 from tests.servers.mails import plain_mail
 
-SOON = 0.001  # minutes between looks
 SEEN_FLAG = [b"\\Seen"]
-
-Make = Callable[..., ImapSource]
-
-
-@pytest.fixture
-def source(dovecot: Dovecot, mailbox_user: str) -> Make:
-    """Make a source of this test's mailbox."""
-
-    def make(**more: Any) -> ImapSource:
-        more.setdefault("interval", SOON)
-        return imap(dovecot.imap, mailbox_user, ca_file=dovecot.ca_pem, **more)
-
-    return make
-
-
-def looked(station: Station) -> None:
-    """Wait until one whole look that begins now is over."""
-    for _ in range(2):
-        before = station.row()["last_ok_at"]
-        station.watcher._noted_at = -1e9  # else it is noted every 20 s only
-        station.watcher.poll_now()
-        wait_until(lambda before=before: station.row()["last_ok_at"] != before, 10, "a look")
 
 
 # ------------------------------------------------------------ keywords

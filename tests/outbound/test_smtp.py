@@ -118,7 +118,7 @@ def test_no_password_in_clear_text_to_other_machines(ca: CertificateAuthority, m
     def never(_host: str) -> bool:
         return False
 
-    monkeypatch.setattr(tls, "is_this_machine", never)
+    monkeypatch.setattr(tls, "is_loopback", never)
     with SmtpSink(ca, login=("user", "word")) as sink:
         error = failure(server(sink.port, login=login()))
         assert "without encryption" in str(error)

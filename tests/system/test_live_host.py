@@ -141,3 +141,12 @@ def test_people_work_the_quarantine_beside_the_host(desk: Desk) -> None:
     told = desk.command("trace", "1")
     assert "a trial of ours" in told
     assert "ZeroDivisionError" in told
+
+
+def test_other_limits_of_scripts_count_at_once(desk: Desk) -> None:
+    desk.script("def onEMail(mail):\n    while True:\n        pass\n")
+    desk.save("settings.json", json.dumps({"web": {"enabled": False}, "tries": [0], "jail": {"wall": 0.3}}))
+    wait_until(lambda: desk.host.snapshot.settings.jail.wall == 0.3, 20, "the new limit")
+    wait_until(lambda: "while" in desk.host.snapshot.scripts["onEMail.py"].text, 20, "the new script")
+    desk.deliver("2026-1")
+    wait_until(lambda: desk.states() == ["quarantined"], 5, "it is stopped, long before the 10 s that were allowed")
