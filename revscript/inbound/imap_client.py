@@ -102,7 +102,7 @@ class Client(IMAPClient):
         """Take in what the server has announced so far, without waiting; `abort` when it has gone."""
         while (line := self.protocol.line_now()) is not None:
             if line[:5].upper() == b"* BYE":
-                raise self._imap.abort(text_of(line[5:].strip()) or "the server says goodbye")
+                raise self._imap.abort(f"the server ends the connection: {text_of(line[5:].strip()) or 'BYE'}")
             if not line.startswith(b"* ") or line.endswith(b"}"):  # it ends IDLE by itself, or begins a literal
                 raise self._imap.abort(f"unexpected while idling: {text_of(line)}")
 

@@ -13,7 +13,7 @@ from imapclient.exceptions import CapabilityError, IMAPClientError
 
 from revscript.errors import Downgrade, SourceError, Unreachable
 from revscript.inbound.source import Refused, Throttled
-from revscript.net import tls
+from revscript.net import failures, tls
 
 _BACKOFF = re.compile(r"Suggested Backoff Time: (\d{1,9})", re.IGNORECASE)  # ms, Exchange
 _NOT_CONNECTED = "authenticated but not connected"  # Exchange, mailboxes.md §3 no. 11
@@ -43,7 +43,8 @@ def translated(host: str) -> Generator[None]:
             "STARTTLS on all others.",
         ) from error
     except OSError as error:
-        raise Unreachable(f"{host}: {error}", hint="Check host, port, name resolution and firewall.") from error
+        what, way_out = failures.explain(error, host)
+        raise Unreachable(what, hint=way_out) from error
     except (RecursionError, MemoryError, ValueError, TypeError, LookupError) as error:
         raise Unreachable(f"{host} sends answers that cannot be understood: {type(error).__name__}") from error
 

@@ -25,6 +25,7 @@ from revscript.net.cable import Cable
 
 MOST_BYTES = 32 << 20  # of one command's answer: the largest that we ask for are 20 mails of 1 MiB
 LONGEST_LINE = 16 << 20  # bytes: the SEARCH of a mailbox with two million mails
+CLOSED = "the server has closed the connection"
 READ = 16 << 10  # bytes: the largest record of TLS
 
 _COUNT = re.compile(rb"\* (\d{1,10}) (EXISTS|EXPUNGE)\r\n", re.IGNORECASE)
@@ -90,7 +91,7 @@ class Protocol(imaplib.IMAP4):
         """imaplib's, without its log of the last lines: passwords and mails stand in it."""
         line = self.readline()
         if not line.endswith(b"\r\n"):
-            raise self.abort("the connection ended in the middle of an answer" if line else "socket error: EOF")
+            raise self.abort("the connection ended in the middle of an answer" if line else CLOSED)
         return line[:-2]
 
     def _log(self, line: str) -> None:
@@ -120,7 +121,7 @@ class Protocol(imaplib.IMAP4):
         while line is None:
             try:
                 if not self._receive(0):
-                    raise self.abort("the server has closed the connection")
+                    raise self.abort(CLOSED)
             except (BlockingIOError, ssl.SSLWantReadError):
                 return None
             line = self._line_at_hand()

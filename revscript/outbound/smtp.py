@@ -16,7 +16,7 @@ from pathlib import Path
 
 from revscript.config import PasswordAuthentication, Smtp
 from revscript.errors import DeliveryFailed, RevscriptError
-from revscript.net import tls
+from revscript.net import failures, tls
 from revscript.net.cable import Cable
 from revscript.outbound.delivery import Delivery
 from revscript.outbound.smtp_client import Client
@@ -142,7 +142,10 @@ def _translated(host: str) -> Generator[None]:
         raise DeliveryFailed(str(explained), hint=explained.hint) from error
     except TimeoutError as error:
         raise DeliveryFailed(f"{host} does not answer in time.", hint="Check host, port and firewall.") from error
-    except (OSError, ValueError) as error:  # ValueError: a host name that cannot be one
+    except OSError as error:
+        what, way_out = failures.explain(error, host)
+        raise DeliveryFailed(_text(what), hint=way_out) from error
+    except ValueError as error:  # a host name that cannot be one
         text = _text(str(error)) or type(error).__name__
         raise DeliveryFailed(f"{host}: {text}", hint="Check host, port and firewall.") from error
 

@@ -143,7 +143,7 @@ def test_folders_with_umlauts(dovecot: Dovecot, mailbox_user: str) -> None:
 def test_nobody_listens() -> None:
     error = refusal(imap(free_ports(1)[0]))
     assert isinstance(error, Unreachable)
-    assert "refused" in str(error)
+    assert "refuses" in str(error)
     assert "firewall" in error.hint
 
 

@@ -279,15 +279,17 @@ def _cut(place: Place) -> None:
 
 FAULTS = [
     Fault("silent death", lambda p: p.proxy.blackhole("up", "down"), lambda p: p.proxy.heal(), "does not answer"),
-    Fault("RST", _cut, lambda p: p.proxy.heal(), "localhost"),
-    Fault("BYE", _kick, lambda p: None, "localhost", stands=False),
-    Fault("half-close", lambda p: p.proxy.limit("down", 0, how="half"), lambda p: p.proxy.heal(), "localhost"),
-    Fault("server restart", lambda p: p.dovecot.kill(), lambda p: p.dovecot.start(), "localhost"),
+    Fault("RST", _cut, lambda p: p.proxy.heal(), "has broken off the connection"),
+    Fault("BYE", _kick, lambda p: None, "the server ends the connection: Server shutting down.", stands=False),
+    Fault(
+        "half-close", lambda p: p.proxy.limit("down", 0, how="half"), lambda p: p.proxy.heal(), "closed the connection"
+    ),
+    Fault("server restart", lambda p: p.dovecot.kill(), lambda p: p.dovecot.start(), "the connection"),
     Fault(
         "name resolution",
         lambda p: (p.hosts.write_text("127.0.0.1 localhost\n"), p.proxy.reset_all()),
         lambda p: p.hosts.write_text(f"127.0.0.1 localhost {NAME}\n"),
-        NAME,
+        f"The name {NAME} cannot be resolved",
         hosts=True,
     ),
     Fault("wrong password", lambda p: p.secret("wrong"), lambda p: p.secret(PASSWORD), "refused the login"),
@@ -297,14 +299,21 @@ FAULTS = [
         lambda p: _present(p, p.ca),
         "is not trusted",
     ),
-    Fault("folder missing", _remove_folder, _make_folder, "Alarme", folder="Alarme"),
-    Fault("full disk", _fill, lambda p: (p.instance.data / "filler").unlink(), "full", key="store", small_disk=True),
-    Fault("read-only data folder", _lock_data, _unlock_data, "revscript.db", key="store", unprivileged=True),
+    Fault("folder missing", _remove_folder, _make_folder, "The folder 'Alarme' cannot be opened", folder="Alarme"),
+    Fault(
+        "full disk",
+        _fill,
+        lambda p: (p.instance.data / "filler").unlink(),
+        "disk is full",
+        key="store",
+        small_disk=True,
+    ),
+    Fault("read-only data folder", _lock_data, _unlock_data, "readonly database", key="store", unprivileged=True),
     Fault(
         "clock set back",
         lambda p: (p.instance.root / OFFSET).write_text("-3600"),
         lambda p: (p.instance.root / OFFSET).write_text("0"),
-        "clock",
+        "clock was set back by 60 min",
         key="clock",
         receives=True,
     ),
