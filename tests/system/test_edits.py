@@ -59,9 +59,7 @@ def edit_while_mails_come_in(root: Path, dovecot: Dovecot, *, edits: int, mails:
         assert rows(instance, "SELECT count(*) FROM task WHERE state = 'done'") == [(mails,)]
         assert rows(instance, "SELECT count(*), count(DISTINCT mail_id) FROM form_source") == [(mails, mails)]
 
-        wait_until(lambda: not host.snapshot.errors, 10, f"no error: {host.snapshot.errors}")
-        ages = {name: one.max_age for name, one in host.snapshot.accounts.items()}
-        assert ages == editor.ages
+        wait_until(lambda: not host.snapshot.errors and ages(host) == editor.ages, 10, "the last state is in force")
         dovecot.deliver(users["a"], alarm_mail(number="the last one"))
         wait_until(lambda: done(instance) == mails + 1, 30, "the last mail done")
         ((label,),) = rows(instance, "SELECT text FROM mail_label ORDER BY mail_id DESC LIMIT 1")
@@ -79,6 +77,11 @@ class Reloads:
     def _counted(self, snapshot: Snapshot, changes: Changes) -> None:
         self.count += 1
         self._apply(snapshot, changes)
+
+
+def ages(host: Host) -> dict[str, float]:
+    """What the accounts in force say."""
+    return {name: one.max_age for name, one in host.snapshot.accounts.items()}
 
 
 def done(instance: Any) -> int:
