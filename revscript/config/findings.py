@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from revscript.config.base import Model
 from revscript.config.secrets import MASK
 from revscript.errors import ConfigError
+from revscript.model import encodable
 
 Place = tuple[int | str, ...]
 Severity = Literal["error", "warning"]
@@ -40,6 +41,10 @@ class Finding:
     value: str
     text: str
     severity: Severity = "error"
+
+    def __post_init__(self) -> None:
+        for name in ("file", "place", "value", "text"):  # names and values may hold what no output takes
+            object.__setattr__(self, name, encodable(getattr(self, name)))
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.file, self.place, self.text) if part)

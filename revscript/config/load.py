@@ -60,7 +60,8 @@ def read_account(path: Path, secrets: Secrets | None = None) -> tuple[Account | 
         context = {"name": path.stem, "secrets": secrets}
         account, findings = _checked(data, file, Account, not_yet.ACCOUNT, context)
     if not is_account_name(path.stem):
-        findings.append(Finding(file, "", "", 'rename the file: letters, digits, ".", "_" and "-" only'))
+        text = 'rename the file: letters, digits, ".", "_" and "-" only, a letter or digit first'
+        findings.append(Finding(file, "", "", text))
     if account:
         findings += review(account, file, root)
     return (None if _errors(findings) else account), findings

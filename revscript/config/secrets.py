@@ -26,7 +26,7 @@ from revscript.errors import ConfigError
 MASK = "********"
 PREFIX = "secret:"
 MAX_FILE = 65_536  # bytes: the longest secrets are PEM keys of a few kB
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # one harmless file name: no folder, no hidden file
+_NAME = re.compile(r"\w[\w.-]{0,99}")  # one harmless file name: no folder, no hidden file
 
 
 class SecretMissing(Exception):

@@ -29,7 +29,7 @@ def _problem(finding: Finding) -> Problem:
     return Problem(
         f"file:{finding.file}:{finding.place}",
         finding.file,
-        str(finding),
+        ": ".join(part for part in (finding.place, finding.text) if part),
         "Mend the file; it is taken up by itself. `revscript check` shows all that is wrong.",
         finding.severity,
     )

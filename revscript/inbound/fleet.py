@@ -46,31 +46,34 @@ class Fleet:
                 leaving = [watcher for name in gone for watcher in self._watchers.pop(name)]
             self._let_go(leaving)
             self._retry_at = None
-            for name in wanted.keys() - self._watchers.keys():
-                self._add(wanted[name], snapshot)
+            new = {name: self._built(wanted[name], snapshot) for name in wanted.keys() - self._watchers.keys()}
+            successors = {(one.name, one.mailbox_id) for watchers in new.values() for one in watchers}
+            for watcher in leaving:
+                watcher.forget(replaced=(watcher.name, watcher.mailbox_id) in successors)
+            self._start({name: watchers for name, watchers in new.items() if watchers})
 
     def complete(self, snapshot: Snapshot) -> None:
         """Try again what could not be built, after a pause."""
         if self._retry_at is not None and time.monotonic() >= self._retry_at:
             self.apply(snapshot)
 
-    def _add(self, account: Account, snapshot: Snapshot) -> None:
-        key = f"mailbox:{account.name}"
+    def _built(self, account: Account, snapshot: Snapshot) -> list[Watcher]:
         try:
-            watchers = self._build(account, snapshot)
+            return self._build(account, snapshot)
         except RevscriptError as error:  # the database, mostly; the other accounts go on
             self._retry_at = time.monotonic() + RETRY
-            where = f"account {account.name}"
-            self._problems.report(
-                Problem(key, where, f"It is not watched: {error}", f"{error.hint} It is tried again.")
-            )
-            return
+            where, what = f"account {account.name}", f"It is not watched: {error}"
+            self._problems.report(Problem(f"mailbox:{account.name}", where, what, f"{error.hint} It is tried again."))
+            return []
+
+    def _start(self, new: dict[str, list[Watcher]]) -> None:
         with self._guard:
             if self._stopping:
                 return
-            self._watchers[account.name] = watchers
-        for watcher in watchers:
-            watcher.start()
+            self._watchers |= new
+        for watchers in new.values():
+            for watcher in watchers:
+                watcher.start()
 
     def _let_go(self, watchers: list[Watcher]) -> None:
         """Stop them. One that hangs on a name server is left behind: the ledger keeps two from doing a mail twice."""
@@ -79,7 +82,6 @@ class Fleet:
         until = time.monotonic() + STOP_PATIENCE
         for watcher in watchers:
             watcher.join(max(0.0, until - time.monotonic()))
-            watcher.forget()
 
     def stop(self) -> None:
         """Ask all to end."""

@@ -131,11 +131,13 @@ class Watcher:
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
-    def forget(self) -> None:
-        """After the end, when the mailbox is not to be watched (like this) any more: nothing of it stays behind."""
+    def forget(self, *, replaced: bool = False) -> None:
+        """After the end: nothing of it stays behind; what a `replaced` one knows, its successor proves or refutes."""
         self._tools.bell.leave("finished", self._on_finished)
         if not self._thread.is_alive():
             self._doorbell.close()
+        if replaced:
+            return
         for key in self._watched.problem_keys:
             self._tools.problems.clear(key)
         try:

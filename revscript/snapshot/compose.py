@@ -33,7 +33,7 @@ def compose(files: Files, assembled: Assembled, before: Snapshot | None = None) 
     accounts, twins = _apart(accounts, before)
     findings += twins
     findings += _none_enabled(accounts, findings)
-    findings += _script_files(accounts, scripts, findings)
+    findings += _script_files(accounts, scripts, before, findings)
     if settings:
         findings += review_together(settings, accounts)
     settings = settings or Settings()
@@ -127,15 +127,22 @@ def _none_enabled(accounts: Mapping[str, Account], findings: Sequence[Finding]) 
 
 
 def _script_files(
-    accounts: Mapping[str, Account], scripts: Mapping[str, Script], findings: Sequence[Finding]
+    accounts: dict[str, Account], scripts: Mapping[str, Script], before: Snapshot | None, findings: Sequence[Finding]
 ) -> Iterator[Finding]:
+    """An account whose script is not there: a slip of the keyboard, which must not cost an alarm."""
     wrong = _wrong(findings)
-    for name, account in accounts.items():
+    for name, account in list(accounts.items()):
         method = account.methods.script
-        if account.enabled and method and method.file not in scripts and f"user_scripts/{method.file}" not in wrong:
-            text = f"there is no script user_scripts/{method.file}; its mails go into quarantine"
-            text += _meant(method.file, scripts)
-            yield Finding(f"accounts/{name}.json", "methods.script.file", f'"{method.file}"', text, "warning")
+        if not account.enabled or not method or method.file in scripts or f"user_scripts/{method.file}" in wrong:
+            continue
+        text = f"there is no script user_scripts/{method.file}{_meant(method.file, scripts)}"
+        old = before.accounts.get(name) if before else None
+        if old and old.enabled and old.methods.script and old.methods.script.file in scripts:
+            accounts[name] = old
+            text += STAYS
+        else:
+            text += "; its mails go into quarantine"
+        yield Finding(f"accounts/{name}.json", "methods.script.file", f'"{method.file}"', text)
 
 
 def _meant(file: str, scripts: Mapping[str, Script]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from revscript.config import Account, Finding, Secrets, Settings, read_accounts, read_settings
+from revscript.model import encodable
 from revscript.snapshot.model import Instance
 
 MAX_FILE = 1_000_000  # bytes: far above any script or table that somebody wrote by hand
@@ -52,6 +53,9 @@ def read_texts(folder: Path, wanted: Callable[[str], bool], where: str) -> tuple
     findings: list[Finding] = []
     for path in sorted(folder.glob("*")):
         if not wanted(path.name):
+            continue
+        if path.name != encodable(path.name):
+            findings.append(Finding(f"{where}/{path.name}", "", "", "rename the file: its name is not UTF-8 text"))
             continue
         try:
             texts[path.name] = _text(path)

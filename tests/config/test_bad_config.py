@@ -24,5 +24,6 @@ def test_findings_are_exact(case: Path, tmp_path: Path) -> None:
         (case / "expected.txt").write_text(said)
     assert said == (case / "expected.txt").read_text()
     assert "hunter2" not in said + repr(snapshot)
-    for name in snapshot.accounts:
-        assert not any(f"/{name}.json" in error.file for error in snapshot.errors)
+    for error in snapshot.errors:  # a file with an error is not used, but where only its script is missing
+        if error.file.startswith("accounts/") and error.place != "methods.script.file":
+            assert Path(error.file).stem not in snapshot.accounts

@@ -31,6 +31,8 @@ ONLY_THE_PROGRAM = {
     "json_nan": "what is no JSON never comes before a schema",
     "json_twice": "of a doubled key a schema sees the last value",
     "same_mailbox": "a schema sees one file",
+    "script_almost_there": "a schema opens no other file",
+    "script_not_there": "a schema opens no other file",
     "secret_not_there": "a schema sees no secrets",
     "settings_order": "a schema compares no numbers with each other",
     "settings_time_zone": "which time zones there are, the machine knows",

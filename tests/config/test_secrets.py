@@ -65,7 +65,7 @@ def test_blanks_belong_to_the_secret(tmp_path: Path) -> None:
     assert Secret("secret:post", Secrets(tmp_path / "secrets", {})).reveal() == " a b "
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "ä", "x" * 101])
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "ä!", "x" * 101])
 def test_names_are_harmless(name: str) -> None:
     with pytest.raises(ValueError, match="a reference must be") as caught:
         Secret(f"secret:{name}")

@@ -146,3 +146,14 @@ def test_a_renamed_account_takes_its_mailbox_along(desk: Desk) -> None:
     desk.save("accounts/renamed.json", json.dumps(ACCOUNT))
     assert list(desk.snapshot.accounts) == ["renamed"]
     assert desk.errors == []
+
+
+def test_a_mistyped_script_name_keeps_the_account_as_it_was(desk: Desk) -> None:
+    desk.save("accounts/post.json", json.dumps(ACCOUNT | {"methods": {"script": {"file": "onEmial.py"}}}))
+    assert desk.snapshot.accounts["post"].methods.names() == ("script",)
+    assert desk.snapshot.script_of(desk.snapshot.accounts["post"]) == desk.script
+    (error,) = desk.snapshot.errors
+    assert error.place == "methods.script.file"
+    assert error.text == (
+        'there is no script user_scripts/onEmial.py; did you mean "onEMail.py"?; the last good version stays in force'
+    )

@@ -25,7 +25,7 @@ def test_notices() -> None:
 
 
 def test_unknown_channel_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"no channel 'sirene' in the settings; there are: 'pager', 'siren'"):
+    with pytest.raises(ValueError, match=r"no channel 'sirene'; there are: 'pager', 'siren'"):
         Stage().notify.channel("sirene", "x")
 
 

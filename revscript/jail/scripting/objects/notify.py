@@ -9,6 +9,8 @@ from revscript.jail.scripting.objects.desk import Desk
 from revscript.jail.scripting.objects.missions import Mission, ref_of
 from revscript.jail.scripting.offers import offers
 
+_NO_CHANNELS = "this version has none yet: use notify.all, .role or .person"
+
 
 @offers("all role person channel")
 class Notices:
@@ -62,8 +64,8 @@ class Notices:
         """A notice over a channel of the settings, by its name; ValueError when there is no such channel."""
         channels = self._desk.context.channels
         if name not in channels:
-            there = ", ".join(repr(channel) for channel in channels) or "none"
-            raise ValueError(f"there is no channel {name!r} in the settings; there are: {there}")
+            there = ", ".join(repr(channel) for channel in channels)
+            raise ValueError(f"there is no channel {name!r}; " + (f"there are: {there}" if there else _NO_CHANNELS))
         self._send("channel", name, text, level, key, about)
 
     def _send(self, audience: Any, name: str, text: str, level: Level, key: str | None, about: Any) -> None:
