@@ -40,6 +40,11 @@ def sha256_hex(data: bytes | str) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
+def encodable(text: str) -> str:
+    """The text, with what UTF-8 cannot hold written out: a file name that is not UTF-8 has lone surrogates in it."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class ServerMail:
     """A mail as its server lists it. The four together are its identity: a reused key with another size is new."""
@@ -63,6 +68,10 @@ class Problem:
     what: str
     way_out: str
     severity: Literal["warning", "error"] = "error"
+
+    def __post_init__(self) -> None:
+        for name in ("key", "where", "what", "way_out"):  # one that cannot be written or sent would hold up all others
+            object.__setattr__(self, name, encodable(getattr(self, name)))
 
 
 class ProblemSink(Protocol):

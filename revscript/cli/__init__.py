@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from revscript import __version__, logs
-from revscript.cli import account, check, demo, quarantine, read, run, schema, show, status, trace, try_
+from revscript.cli import account, check, demo, outbox, quarantine, read, run, schema, show, status, trace, try_
 from revscript.cli.output import complain
 from revscript.errors import ConfigError, RevscriptError
 
@@ -32,6 +32,7 @@ app.command("status")(status.status)
 app.command("demo")(demo.demo)
 app.add_typer(show.app, name="show")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(outbox.app, name="outbox")
 app.command("trace")(trace.trace)
 
 

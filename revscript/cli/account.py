@@ -25,7 +25,7 @@ from revscript.snapshot import Instance, load_snapshot
 
 app = typer.Typer(help="Make accounts.", no_args_is_help=True)
 
-MAX_PASSWORD = 65_536  # characters: some providers' tokens are kilobytes long
+MAX_PASSWORD = 65_536  # bytes: some providers' tokens are kilobytes long
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The account's name: its file's, without .json.")]
 AddressOption = Annotated[str | None, typer.Option(help="The complete e-mail address.")]
@@ -93,12 +93,21 @@ def _free(where: Instance, name: str) -> Path:
     path = where.accounts / f"{name}.json"
     if not is_account_name(name):
         raise ConfigError(f'"{name}" cannot be an account\'s name: letters, digits, ".", "_" and "-" only.')
-    if path.exists():
+    if _is_there(path):
         raise ConfigError(
             f"accounts/{path.name} is there already; it is not overwritten.", hint="Edit it, or take another name."
         )
     return path
 
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ConfigError(f"{path.parent}: {error.strerror}.", hint=_RIGHT_USER) from None
+
+
+_RIGHT_USER = "Use the user account to which the instance's folder belongs."
 
 # --- what is asked --------------------------------------------------------------------------------------
 
@@ -130,7 +139,7 @@ def _login(draft: Draft, where: Instance, name: str, user: str | None, *, from_s
     address = draft.data["address"]
     draft.set("authentication", {"method": "password", "username": address, "password": f"secret:{name}"})
     draft.ask(Question("authentication.username", "User name", "--user", address), user)
-    if (where.secrets / name).exists():
+    if _is_there(where.secrets / name):
         if from_stdin:
             raise ConfigError(
                 f"secrets/{name} is there already; it is not overwritten.", hint="Leave --password-stdin out to use it."
@@ -142,7 +151,7 @@ def _login(draft: Draft, where: Instance, name: str, user: str | None, *, from_s
 
 def _password(*, from_stdin: bool) -> str:
     if from_stdin:
-        password = sys.stdin.read(MAX_PASSWORD).rstrip("\r\n")
+        password = _from_stdin()
     elif can_ask():
         password = cast("str", typer.prompt("Password (is not shown)", hide_input=True))
     else:
@@ -153,6 +162,17 @@ def _password(*, from_stdin: bool) -> str:
     if not password:
         raise ConfigError("The password is empty.")
     return password
+
+
+def _from_stdin() -> str:
+    data = sys.stdin.buffer.read(MAX_PASSWORD) if sys.stdin else b""  # closed: there is none
+    try:
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            "The password on standard input is not UTF-8.",
+            hint="Use a terminal or editor in UTF-8, or convert it: iconv -f latin1 -t utf-8.",
+        ) from None
 
 
 # --- what is written and said ----------------------------------------------------------------------------
@@ -172,10 +192,7 @@ def _write(where: Instance, path: Path, data: dict[str, Any], password: str | No
                 secret.unlink()
             raise
     except OSError as error:
-        raise ConfigError(
-            f"accounts/{path.name} could not be written: {error.strerror}.",
-            hint="Use the user account to which the instance's folder belongs.",
-        ) from None
+        raise ConfigError(f"accounts/{path.name} could not be written: {error.strerror}.", hint=_RIGHT_USER) from None
     for place, made in schemas(where):
         if not place.exists():
             write_schema(place, made())

@@ -27,13 +27,21 @@ InstanceOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a line (docs/json.md) instead of text.")
 ]
+LARGEST = 1_000_000_000  # of ids and numbers of rows: far above any, and far below what SQLite takes
 MailArguments = Annotated[list[Path], typer.Argument(metavar="MAIL.eml", help="Raw mails (RFC 5322).")]
 
 
 def instance_at(folder: Path | None) -> Instance:
     """The instance in a folder, without one in the current folder; ConfigError when there is none."""
-    instance = Instance((folder or Path()).absolute())
-    if not instance.accounts.is_dir():
+    try:
+        instance = Instance((folder or Path()).absolute())
+        found = instance.accounts.is_dir()
+    except OSError as error:  # a folder that this user may not look into, or one that was removed
+        raise ConfigError(
+            f"{folder or 'the current folder'}: {error.strerror}.",
+            hint="Use the user account under which the host runs, or name another folder with --instance DIR.",
+        ) from None
+    if not found:
         raise ConfigError(
             f"{instance.root}: not an instance: there is no folder accounts in it.",
             hint="Go to the instance's folder, or name it with --instance DIR or REVSCRIPT_HOME.",
@@ -42,11 +50,14 @@ def instance_at(folder: Path | None) -> Instance:
 
 
 @contextmanager
-def stores_of(instance: Instance) -> Generator[Stores]:
-    """The instance's store, opened beside a host; never made: it would belong to the wrong user."""
+def stores_of(instance: Instance, *, read_only: bool = False) -> Generator[Stores]:
+    """The instance's store, opened beside a host; never made: it would belong to the wrong user.
+
+    Commands that only look open it `read_only`: then it may lie where this user cannot write.
+    """
     if not has_store(instance):
         raise ConfigError(f"{instance.root}: there is no database yet.", hint="The first `revscript run` makes it.")
-    stores = open_stores(instance)
+    stores = open_stores(instance, read_only=read_only)
     try:
         yield stores
     finally:

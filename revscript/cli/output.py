@@ -19,18 +19,20 @@ from rich.table import Table
 from rich.text import Text
 
 from revscript.errors import RevscriptError
-from revscript.jail.reading.clean import many_lines
+from revscript.jail.reading.clean import many_lines, one_line
 
 WIDE = 200  # columns where nobody knows: a pipe or a file
 
-# JSON lets these stand in text, but many programs end a line at them.
-_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x7f\x85\u2028\u2029"}
+ROOM = 120  # columns from which a table of many columns can be read
+
+# JSON lets these stand in text, but terminals obey the first and many programs end a line at the last.
+_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
 def emit(row: Mapping[str, Any]) -> None:
     """Print one JSON object on one line; times as ISO 8601 in UTC with milliseconds."""
     line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=_time)
-    typer.echo(line.translate(_LINE_ENDS))
+    typer.echo(line.translate(_ESCAPED))
 
 
 def _time(value: object) -> str:
@@ -49,7 +51,7 @@ def complain(error: RevscriptError | str) -> None:
 
 def console() -> Console:
     """Standard output for people; without a terminal it is wide, so that lines stay lines."""
-    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    known = (sys.stdout and sys.stdout.isatty()) or "COLUMNS" in os.environ
     return Console(markup=False, emoji=False, highlight=False, width=None if known else WIDE)
 
 
@@ -60,25 +62,64 @@ def say(text: str, style: str = "", indent: int = 0) -> None:
     console().print(Text(lines, style=style), soft_wrap=True)
 
 
+def say_parts(parts: Iterable[str]) -> None:
+    """Parts of one thing on as few lines as the terminal has room for, below their heading."""
+    width = console().width - 4
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        if len(longer) > width and lines[-1]:
+            lines[-1] += ","
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    for number, line in enumerate(lines):
+        say(line, indent=4 if number else 2)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], zone: tzinfo) -> None:
     """Print a table; what is too long is folded, never cut."""
+    console().print(_grid(columns, rows, zone))
+
+
+def _grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], zone: tzinfo) -> Table:
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
         grid.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
         grid.add_row(*(Text(many_lines(shown(value, zone))) for value in row))
-    console().print(grid)
+    return grid
 
 
 def rows_or_none(rows: Sequence[Mapping[str, Any]], zone: tzinfo, *, as_json: bool) -> None:
-    """Print rows with the same keys: as JSON lines, as a table, or that there are none."""
+    """Print rows with the same keys: as JSON lines, as a table, or that there are none.
+
+    Where a table would be folded into columns of a few letters, each row is a block of lines.
+    """
     if as_json:
         for row in rows:
             emit(row)
     elif rows:
-        table(list(rows[0]), [list(row.values()) for row in rows], zone)
+        out, grid = console(), _grid(list(rows[0]), [list(row.values()) for row in rows], zone)
+        needed = out.measure(grid, options=out.options.update(max_width=ROOM)).maximum
+        if out.width >= min(needed, ROOM):
+            out.print(grid)
+        else:
+            for row in rows:
+                _block(row, zone)
     else:
         say("none")
+
+
+def _block(row: Mapping[str, Any], zone: tzinfo) -> None:
+    """A row as a heading, its first value, and below it what else there is."""
+    heading, *others = [
+        f"{name.replace('_', ' ')} {one_line(shown(value, zone))}"
+        for number, (name, value) in enumerate(row.items())
+        if number == 0 or value not in (None, "", [], {})
+    ]
+    say(heading, "bold")
+    say_parts(others)
 
 
 def shown(value: Any, zone: tzinfo) -> str:

@@ -6,13 +6,14 @@ Works beside a running host, which takes up within a second what waits then, and
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from revscript.cli.options import InstanceOption, JsonOption, instance_at, stores_of, zone_of
+from revscript.cli.options import LARGEST, InstanceOption, JsonOption, instance_at, stores_of, zone_of
 from revscript.cli.output import counted, rows_or_none, say
 from revscript.cli.quarantine_show import Glance, show_task
 from revscript.cli.rerun import Work
@@ -28,9 +29,12 @@ app = typer.Typer(
 
 _LIST = "See `revscript quarantine list`."
 
-MailArgument = Annotated[int, typer.Argument(metavar="ID", help="The mail's id, as in `revscript show mails`.")]
+MailArgument = Annotated[
+    int, typer.Argument(metavar="ID", min=1, max=LARGEST, help="The mail's id, as in `revscript show mails`.")
+]
 OneMail = Annotated[
-    int | None, typer.Argument(metavar="ID", help="The mail's id; without it, an option below says which.")
+    int | None,
+    typer.Argument(metavar="ID", min=1, max=LARGEST, help="The mail's id; without it, an option below says which."),
 ]
 TaskOption = Annotated[
     Method | None, typer.Option("--task", metavar="METHOD", help="Only script, document, centre or mission_folder.")
@@ -67,7 +71,7 @@ def list_(
     JSON keys: mail, account, method, script, since, attempts, reason, line, late, from, subject.
     """
     where = instance_at(instance)
-    with stores_of(where) as stores:
+    with stores_of(where, read_only=True) as stores:
         held = Quarantine(stores.database).held(Which(None, task, script, account))
     glance = Glance(where)
     rows = [glance.row(one) for one in held]
@@ -87,7 +91,7 @@ def show(
     JSON: one object a task, see docs/json.md.
     """
     where = instance_at(instance)
-    with stores_of(where) as stores:
+    with stores_of(where, read_only=True) as stores:
         held = Quarantine(stores.database).held(Which(mail_id, task))
         if not held:
             raise RevscriptError(
@@ -189,6 +193,8 @@ def _confirm(held: list[Held], which: Which, *, yes: bool, as_json: bool) -> Non
         return
     if as_json:
         raise typer.BadParameter("with --json many tasks at once need --yes")
+    if not sys.stdin:  # it was closed
+        raise RevscriptError("Nothing was done: nobody can be asked.", hint="With --yes nobody is.")
     mails = counted(len({one.mail_id for one in held}), "mail")
     say(f"This means {counted(len(held), 'task')} of {mails}.")
     if typer.prompt(f"Type {len(held)} to go on") != str(len(held)):

@@ -61,7 +61,7 @@ class Draft:
 
 def can_ask() -> bool:
     """Whether somebody sits at the other end."""
-    return sys.stdin.isatty()
+    return bool(sys.stdin) and sys.stdin.isatty()  # None when it was closed
 
 
 def yes(text: str, given: bool | None, *, default: bool) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
 
-from revscript.cli.output import emit, say
+from revscript.cli.output import complain, emit, say
 from revscript.cli.status import running_host
 from revscript.cli.versions import Versions
 from revscript.errors import RevscriptError
@@ -19,6 +19,8 @@ from revscript.snapshot import Instance
 from revscript.store.quarantine import Held, Quarantine, Which
 
 Row = dict[str, Any]
+
+STEP = 200  # tasks in one transaction: 20,000 at once would keep a host from writing for seconds
 
 
 def me() -> str:
@@ -38,22 +40,27 @@ class Work:
         self._stores = stores
         self._as_json = as_json
         self._versions = Versions(instance)
+        self._known: dict[str | None, bool | None] = {}  # version → whether the file has changed since
 
     def rerun(self, held: Sequence[Held], *, new_script: bool | None, why: str) -> None:
         """Tasks in quarantine run again."""
-        now = wall_clock()
-        again = self.quarantine.rerun(held, same=not new_script, by=me(), why=why, now=now)
-        self._tell_reruns(again, "rerun", new_script)
+        by, now = me(), wall_clock()
+
+        def again(some: Sequence[Held]) -> list[Held]:
+            return self.quarantine.rerun(some, same=not new_script, by=by, why=why, now=now)
+
+        done = _in_steps(held, again, lambda some: self._tell_reruns(some, "rerun", new_script))
+        self._tell_of_versions(done, new_script)
         self._tell_of_the_host()
 
     def discard(self, held: Sequence[Held], why: str) -> None:
         """Tasks in quarantine are given up."""
-        for one in self.quarantine.discard(held, by=me(), why=why, now=wall_clock()):
-            row = {"mail": one.mail_id, "account": one.account, "method": one.method, "done": "discarded"}
-            if self._as_json:
-                emit(row)
-            else:
-                say(f"mail {one.mail_id}, {one.method}: discarded")
+        by, now = me(), wall_clock()
+
+        def give_up(some: Sequence[Held]) -> list[Held]:
+            return self.quarantine.discard(some, by=by, why=why, now=now)
+
+        _in_steps(held, give_up, self._tell_discarded)
         self._tell_of_the_host()
 
     def repeat(self, which: Which, *, new_script: bool | None, why: str, force: bool) -> None:
@@ -65,6 +72,7 @@ class Work:
         now = wall_clock()
         again = self.quarantine.repeat(done, same=not new_script, by=me(), why=why, now=now)
         self._tell_reruns(again, "repeated", new_script)
+        self._tell_of_versions(again, new_script)
         self._tell_of_the_host()
 
     def _finished(self, which: Which) -> list[Held]:
@@ -97,6 +105,16 @@ class Work:
             else:
                 what = "is repeated" if done == "repeated" else "runs again"
                 say(f"mail {one.mail_id}, {one.method}: {what}{_version(one, sha256)}")
+
+    def _tell_discarded(self, discarded: Sequence[Held]) -> None:
+        for one in discarded:
+            row = {"mail": one.mail_id, "account": one.account, "method": one.method, "done": "discarded"}
+            if self._as_json:
+                emit(row)
+            else:
+                say(f"mail {one.mail_id}, {one.method}: discarded")
+
+    def _tell_of_versions(self, again: Sequence[Held], new_script: bool | None) -> None:
         if new_script is None and not self._as_json and any(self._changed(one) for one in again):
             say(
                 "The script has changed since then. These tasks take the version that failed; "
@@ -105,8 +123,11 @@ class Work:
             )
 
     def _changed(self, one: Held) -> bool | None:
-        recorded = self._stores.ledger.script(one.script_sha256) if one.script_sha256 else None
-        return self._versions.has_changed(recorded) if recorded else None
+        sha256 = one.script_sha256
+        if sha256 not in self._known:  # thousands of tasks may have failed by one version
+            recorded = self._stores.ledger.script(sha256) if sha256 else None
+            self._known[sha256] = self._versions.has_changed(recorded) if recorded else None
+        return self._known[sha256]
 
     def _tell_what_would_repeat(self, done: Sequence[Held]) -> None:
         carried = self.quarantine.carried_out(done)
@@ -130,6 +151,26 @@ class Work:
     def _tell_of_the_host(self) -> None:
         if not self._as_json and running_host(self._instance) is None:
             say("No host runs now: it is taken up when one is started.", "yellow")
+
+
+def _in_steps(
+    held: Sequence[Held], change: Callable[[Sequence[Held]], list[Held]], tell: Callable[[Sequence[Held]], None]
+) -> list[Held]:
+    """Change tasks step by step, each a transaction of its own, and tell of each step → those that were changed.
+
+    What ends it in between (Ctrl-C, a full disk) leaves whole steps, and it is said how far it got.
+    """
+    done: list[Held] = []
+    try:
+        for start in range(0, len(held), STEP):
+            changed = change(held[start : start + STEP])
+            done += changed
+            tell(changed)
+    except BaseException:
+        if len(held) > STEP:
+            complain(f"Ended after {len(done)} of {len(held)} tasks; `revscript quarantine list` shows what is left.")
+        raise
+    return done
 
 
 def _version(one: Held, sha256: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from revscript.cli.options import InstanceOption, JsonOption, instance_at, stores_of, zone_of
+from revscript.cli.options import LARGEST, InstanceOption, JsonOption, instance_at, stores_of, zone_of
 from revscript.cli.output import rows_or_none
 from revscript.cli.show_mail import show_mail
 from revscript.store import views
@@ -20,19 +20,21 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at the most.")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=LARGEST, help="How many at the most.")]
 
 
 def _list(view: Callable[[Database, int], list[views.View]], instance: Path | None, limit: int, as_json: bool) -> None:
     where = instance_at(instance)
-    with stores_of(where) as stores:
+    with stores_of(where, read_only=True) as stores:
         rows = view(stores.database, limit)
     rows_or_none(rows, zone_of(where), as_json=as_json)
 
 
 @app.command()
 def mails(
-    mail_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Show this mail whole.")] = None,
+    mail_id: Annotated[
+        int | None, typer.Argument(metavar="[ID]", min=1, max=LARGEST, help="Show this mail whole.")
+    ] = None,
     instance: InstanceOption = None,
     limit: LimitOption = 20,
     as_json: JsonOption = False,

@@ -18,7 +18,7 @@ _LISTS = ("tasks", "applied")
 
 def show_mail(instance: Instance, mail_id: int, *, as_json: bool) -> None:
     """Print a mail's facts, its tasks with all their runs, and what was done; RevscriptError when there is none."""
-    with stores_of(instance) as stores:
+    with stores_of(instance, read_only=True) as stores:
         mail = views.one_mail(stores.database, mail_id)
     if mail is None:
         raise RevscriptError(f"There is no mail {mail_id}.")

@@ -13,6 +13,7 @@ from revscript.cli.options import InstanceOption, JsonOption, has_store, instanc
 from revscript.cli.output import emit
 from revscript.cli.status_text import Row, tell
 from revscript.config import Account, Mailbox
+from revscript.errors import ConfigError, RevscriptError, StoreError
 from revscript.health import stored_problems
 from revscript.host.lock import LOCK
 from revscript.model import wall_clock
@@ -40,12 +41,14 @@ def status(
     JSON: each object's kind is under `type`: host, account, outbox, problem.
     """
     where = instance_at(instance)
-    rows = _rows(where, wall_clock())
+    rows, unreadable = _rows(where, wall_clock())
     if as_json:
         for row in rows:
             emit(row)
     else:
         tell(rows, where.root, zone_of(where), wall_clock())
+    if unreadable:
+        raise unreadable
     if check and not _good(rows):
         raise typer.Exit(1)
 
@@ -64,11 +67,15 @@ class RunningHost(NamedTuple):
 
 
 def running_host(instance: Instance) -> RunningHost | None:
-    """Who holds the instance's lock; None when no host runs."""
+    """Who holds the instance's lock; None when no host runs. ConfigError where this user may not look."""
     try:
-        file = (instance.data / LOCK).open()
+        file = (instance.data / LOCK).open(errors="replace")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ConfigError(
+            f"{instance.data / LOCK}: {error.strerror}.", hint="Use the user account under which the host runs."
+        ) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -90,19 +97,34 @@ def _lock_says(text: str) -> RunningHost:
 # ---------------------------------------------------------------- gathering
 
 
-def _rows(instance: Instance, now: datetime) -> list[Row]:
-    snapshot, has_run = load_snapshot(instance), has_store(instance)
-    host = running_host(instance)
-    found = host or RunningHost(None, None, None)
-    rows: list[Row] = [{"type": "host", "running": host is not None, **found._asdict()}]
-    if not has_run:
-        return [*rows, *(_account(account, {}, now) for account in snapshot.accounts.values())]
-    with stores_of(instance) as stores:
-        rows += _accounts(snapshot, stores.database, now)
+def _rows(instance: Instance, now: datetime) -> tuple[list[Row], RevscriptError | None]:
+    """What is known; and why not all of it, when the store cannot be read."""
+    snapshot = load_snapshot(instance)
+    host, unreadable = _host(instance)
+    try:
+        stored = _stored(instance, snapshot, now) if has_store(instance) else None
+    except (ConfigError, StoreError) as error:
+        stored, unreadable = None, error
+    why = "not known: see the error below" if unreadable else ""
+    alone = (_account(account, {}, now, why) for account in snapshot.accounts.values())
+    return [host, *(alone if stored is None else stored)], unreadable
+
+
+def _host(instance: Instance) -> tuple[Row, RevscriptError | None]:
+    unknown = RunningHost(None, None, None)
+    try:
+        host = running_host(instance)
+    except ConfigError as error:
+        return {"type": "host", "running": None, **unknown._asdict()}, error
+    return {"type": "host", "running": host is not None, **(host or unknown)._asdict()}, None
+
+
+def _stored(instance: Instance, snapshot: Snapshot, now: datetime) -> list[Row]:
+    with stores_of(instance, read_only=True) as stores:
+        rows = list(_accounts(snapshot, stores.database, now))
         acts = measures.standings(stores.database).acts
         rows.append({"type": "outbox", **{state: acts.get(state, 0) for state in ACT_STATES}})
-        rows += _problems(stores.database, now)
-    return rows
+        return [*rows, *_problems(stores.database, now)]
 
 
 def _accounts(snapshot: Snapshot, database: Database, now: datetime) -> Iterator[Row]:
@@ -119,9 +141,9 @@ def _accounts(snapshot: Snapshot, database: Database, now: datetime) -> Iterator
         yield row
 
 
-def _account(account: Account, boxes: Mapping[Mailbox, Box], now: datetime) -> Row:
-    folders = [_folder(key, boxes.get(key), now) for key in account.mailboxes()]
-    worst = min(folders, key=_health, default=None) or _folder(None, None, now)
+def _account(account: Account, boxes: Mapping[Mailbox, Box], now: datetime, unknown: str = "") -> Row:
+    folders = [_folder(key, boxes.get(key), now, unknown) for key in account.mailboxes()]
+    worst = min(folders, key=_health, default=None) or _folder(None, None, now, unknown)
     names = ("mailbox", "mode", "last_ok", "age", "next_poll", "error")
     return {
         "type": "account",
@@ -143,7 +165,8 @@ def _health(folder: Row) -> tuple[int, float]:
     return place, 0.0 if folder["age"] is None else -folder["age"]
 
 
-def _folder(key: Mailbox | None, box: Box | None, now: datetime) -> Row:
+def _folder(key: Mailbox | None, box: Box | None, now: datetime, unknown: str) -> Row:
+    """`unknown`: why nothing is known of it."""
     last_ok = box.last_ok if box else None
     return {
         "folder": key.folder if key else None,
@@ -154,7 +177,7 @@ def _folder(key: Mailbox | None, box: Box | None, now: datetime) -> Row:
         "next_poll": box.next_poll if box else None,
         "last_mail": box.mail_at if box else None,
         "read_by_others": box.read_by_others if box else 0,
-        "error": box.error if box else "",
+        "error": box.error if box else unknown,
     }
 
 

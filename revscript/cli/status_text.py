@@ -7,11 +7,10 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
-from revscript.cli.output import console, say, shown, span, table
+from revscript.cli.output import ROOM, console, say, say_parts, shown, span, table
 
 Row = dict[str, Any]
 
-ROOM = 120  # columns from which a table can be read
 _COLUMNS = ("account", "label", "folder", "mode", "proven", "next poll", "last mail", "mails")
 
 
@@ -35,7 +34,7 @@ def tell(rows: list[Row], root: Path, zone: tzinfo, now: datetime) -> None:
 
 def _host(host: Row, zone: tzinfo) -> str:
     if not host["running"]:
-        return "no host runs"
+        return "no host runs" if host["running"] is False else "it cannot be seen whether a host runs"
     known = (
         f"process {host['pid'] or 'unknown'}",
         host["version"] and f"version {host['version']}",
@@ -53,7 +52,7 @@ def _lines(accounts: Iterable[Row], now: datetime) -> Iterator[list[Any]]:
         first: list[Any] = [row["name"], row["label"]]
         for folder in row["folders"] or [None]:
             cells = _folder_cells(folder, row["enabled"], now) if folder else ["-", _mode(row), "-", "-", "-"]
-            yield [*first, *cells, _counts(row) if first[0] else " "]
+            yield [*first, *cells, ", ".join(_counts(row)) if first[0] else " "]
             first = [" ", " "]
 
 
@@ -77,14 +76,14 @@ def _until(due: datetime | None, now: datetime) -> str:
     return f"in {span(due - now)}" if due >= now else f"{span(now - due)} late"
 
 
-def _counts(row: Row) -> str:
+def _counts(row: Row) -> list[str]:
     states = [f"{count} {state}" for state, count in row["mails"].items() if count]
     more = (
         (row["quarantined"], "in quarantine"),
         (row["unhandled"], "unhandled in 24 h"),
         (row["read_by_others"], "read by others first"),
     )
-    return ", ".join([*states, *(f"{count} {words}" for count, words in more if count)]) or "no mails"
+    return [*states, *(f"{count} {words}" for count, words in more if count)] or ["no mails"]
 
 
 def _block(row: Row, now: datetime) -> None:
@@ -98,27 +97,10 @@ def _block(row: Row, now: datetime) -> None:
             f"next poll {due}" if due != "-" else "",
             f"last mail {last}" if last != "-" else "",
         )
-        _wrapped(f"{name}: " + ", ".join(part for part in parts if part))
-    _wrapped(_counts(row))
+        first, *others = [part for part in parts if part]
+        say_parts([f"{name}: {first}", *others])
+    say_parts(_counts(row))
     _errors(row, "")
-
-
-def _wrapped(text: str) -> None:
-    """A line of a block, folded at the terminal's edge under its own beginning."""
-    for number, line in enumerate(_fold(text, console().width - 4)):
-        say(line, indent=4 if number else 2)
-
-
-def _fold(text: str, width: int) -> list[str]:
-    lines = [""]
-    for part in text.split(", "):
-        longer = f"{lines[-1]}, {part}" if lines[-1] else part
-        if len(longer) > width and lines[-1]:
-            lines[-1] += ","
-            lines.append(part)
-        else:
-            lines[-1] = longer
-    return lines
 
 
 def _errors(row: Row, before: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from revscript.cli.options import InstanceOption, JsonOption, instance_at, stores_of, zone_of
+from revscript.cli.options import LARGEST, InstanceOption, JsonOption, instance_at, stores_of, zone_of
 from revscript.cli.output import emit, say, shown
 from revscript.cli.trace_words import Telling
 from revscript.errors import RevscriptError
@@ -17,7 +17,9 @@ from revscript.store.trace import story
 
 
 def trace(
-    mail_id: Annotated[int, typer.Argument(metavar="MAIL", help="The mail's id, as in `revscript show mails`.")],
+    mail_id: Annotated[
+        int, typer.Argument(metavar="MAIL", min=1, max=LARGEST, help="The mail's id, as in `revscript show mails`.")
+    ],
     instance: InstanceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -26,7 +28,7 @@ def trace(
     JSON: one object an event, see docs/json.md.
     """
     where = instance_at(instance)
-    with stores_of(where) as stores:
+    with stores_of(where, read_only=True) as stores:
         events = story(stores.ledger, mail_id)
     if not events:
         raise RevscriptError(f"There is no mail {mail_id}.", hint="See `revscript show mails`.")

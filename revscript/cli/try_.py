@@ -175,7 +175,7 @@ def _answers(instance: Instance | None) -> Generator[Answer]:
     if instance is None or not has_store(instance):
         yield _nothing
         return
-    with stores_of(instance) as stores:
+    with stores_of(instance, read_only=True) as stores:
         yield lambda question: stores.commit.answer(question, None)
 
 

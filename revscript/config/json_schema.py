@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import CoreSchema, core_schema
 
 from revscript.config import not_yet
-from revscript.config.account import Account
+from revscript.config.account import Account, Methods
 from revscript.config.base import Model
 from revscript.config.settings import Settings
 
@@ -100,6 +100,16 @@ def _login_to_receive() -> dict[str, Any]:
 
 
 def _canary() -> dict[str, Any]:
-    """A canary flies from an account to itself."""
-    wanted = {"required": ["canary"], "properties": {"canary": {"not": {"enum": [False, None]}}}}
-    return {"if": wanted, "then": {"allOf": [_is("receiving", "imap", "pop3"), _is("sending", "smtp")]}}
+    """A canary flies from an account to itself, and must be read there."""
+    disabled = {"required": ["enabled"], "properties": {"enabled": {"const": False}}}
+    is_read = {
+        "required": ["methods"],
+        "properties": {"methods": {"anyOf": [_has(one) for one in Methods.model_fields]}},
+    }
+    wanted = [_is("receiving", "imap", "pop3"), _is("sending", "smtp"), {"anyOf": [disabled, is_read]}]
+    return {"if": _has("canary"), "then": {"allOf": wanted}}
+
+
+def _has(key: str) -> dict[str, Any]:
+    """It is there, and not switched off."""
+    return {"required": [key], "properties": {key: {"not": {"enum": [False, None]}}}}

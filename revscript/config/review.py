@@ -38,6 +38,12 @@ def review(account: Account, file: str, root: Path) -> Iterator[Finding]:
     yield from _secrets(account, file)
     if account.ca_file and not account.ignore_server_certificate and (text := _ca_file(account.ca_file, root)):
         yield Finding(file, "ca_file", f'"{account.ca_file}"', text)
+    if account.canary and not account.methods.names():
+        text = (
+            "no method is on, so nobody reads the mails that come, and no canary is ever seen; set at least one, like "
+            '"centre": true, or leave canary out'
+        )
+        yield Finding(file, "canary", "", text)
     for place, value, text in (*_security(account), *_rhythm(account), *_effects(account)):
         yield Finding(file, place, value, text, "warning")
 

@@ -26,7 +26,8 @@ class Case:
     files: Mapping[int, bytes]  # small attachments that came along with the reading
     account: Account
     snapshot: Snapshot
-    clock_trusted: bool  # False: the host's clock is off, so the mail is not late
+    clock_trusted: bool  # False: the host's clock is off, and cannot be compared with the mail's date
+    clock_moved: timedelta = timedelta()  # by how much somebody has set the host's clock since the reception
     staged: dict[int, StagedBlob] = field(default_factory=dict[int, StagedBlob])  # attachments as blobs, by index
 
     def context(self, task: Task, now: datetime) -> wire.RunContext:
@@ -38,7 +39,7 @@ class Case:
             received=self.mail.received_at.isoformat(),
             now=now.isoformat(),
             max_age=self.account.max_age,
-            clock_trusted=self.clock_trusted,
+            clock_trusted=self.clock_trusted or self._lay_long(now),
             time_zone=settings.time_zone,
             attachments_inline=folder.inline,
         )
@@ -56,7 +57,11 @@ class Case:
             repeats=mail.possible_duplicate_of,
         )
         is_old = now - facts.date > timedelta(minutes=self.account.max_age)
-        return replace(facts, late=is_old and self.clock_trusted)
+        return replace(facts, late=is_old if self.clock_trusted else self._lay_long(now))
+
+    def _lay_long(self, now: datetime) -> bool:
+        """Whether it is late by its reception alone: our clock against itself, whether it is right or not."""
+        return now - self.mail.received_at - self.clock_moved > timedelta(minutes=self.account.max_age)
 
 
 def due(tries: tuple[float, ...], now: datetime) -> Due:

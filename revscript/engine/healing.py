@@ -14,11 +14,11 @@ from datetime import timedelta
 import structlog
 
 from revscript.config import Account
-from revscript.engine.problems import healable_key, offered, still_failing
+from revscript.engine.problems import healable_key, healed, offered, still_failing
 from revscript.model import Clock, ProblemSink
 from revscript.snapshot import Script, Snapshot
 from revscript.store.healable import Healable, Healed
-from revscript.store.quarantine import Held, quarantine_key
+from revscript.store.quarantine import Held
 
 log = structlog.get_logger()
 
@@ -77,12 +77,12 @@ class Healing:
 
     def _heal(self, script: Script, accounts: list[str], snapshot: Snapshot) -> bool:
         """One script's mails → whether some of them wait for others."""
-        healed = self._healable.healed(accounts, script.name, script.sha256, self._clock())
-        proven, failed = _proof(healed, script)
+        let_run = self._healable.healed(accounts, script.name, script.sha256, self._clock())
+        proven, failed = _proof(let_run, script)
         if failed is not None and not proven:
             self._offer(script, accounts, still_failing(failed.mail_id, failed.reason))
             return False
-        busy = _busy(healed, proven=proven)
+        busy = _busy(let_run, proven=proven)
         if busy and not proven:
             return True
         free = [name for name in accounts if name not in busy]
@@ -103,7 +103,7 @@ class Healing:
     def _let_run(self, one: Held, script: Script) -> None:
         if self._healable.heal(one, script.name, script.sha256, self._clock()):
             log.info("healed", mail=one.mail_id, task=one.id, script=script.name, version=script.sha256[:12])
-            self._problems.clear(quarantine_key(one.id))
+            self._problems.report(healed(one, script.name))  # solved when it is done
 
     def _offer(self, script: Script, accounts: list[str], failed: str) -> None:
         """Leave the rest to people: what is too old, or all when this version has failed too."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from revscript.errors import JailBroken, StoreError
 from revscript.model import Problem
 from revscript.store.ledger import Task
-from revscript.store.quarantine import quarantine_key
+from revscript.store.quarantine import Held, quarantine_key
 from revscript.store.recovery import MOST_INTERRUPTIONS, Aside
 
 
@@ -22,10 +22,22 @@ def quarantined(task: Task, by: str, reason: str) -> Problem:
     return _of_task(task, f"{by}: {reason}", way_out)
 
 
-def failing(task: Task, what: str) -> Problem:
-    """A mail whose task will be tried again: people can mend the script meanwhile."""
-    return _of_task(
-        task, what, f"It is tried again by itself; see `revscript show mails {task.mail_id}`.", warning=True
+def failing(task: Task, what: str, *, was_given_up: bool) -> Problem:
+    """A mail whose task will be tried again: people can mend the script meanwhile.
+
+    One that was in quarantine is an error until it is done.
+    """
+    way_out = f"It is tried again by itself; see `revscript show mails {task.mail_id}`."
+    return _of_task(task, what, way_out, warning=not was_given_up)
+
+
+def healed(task: Held, script: str) -> Problem:
+    """A mail that leaves the quarantine by itself: it is not done yet."""
+    return Problem(
+        quarantine_key(task.id),
+        f"mail {task.mail_id} ({task.account})",
+        f"It was in quarantine, and runs again because {script} has changed.",
+        f"Nothing, unless it stays so; see `revscript show mails {task.mail_id}`.",
     )
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -26,6 +26,7 @@ from revscript.store.bell import Bell
 from revscript.store.blobs import Blobs, StagedBlob
 from revscript.store.ledger import Ledger, RunRecord, Task
 from revscript.store.quarantine import quarantine_key
+from revscript.store.task_problems import was_in_quarantine
 
 MOST_CONFLICTS = 3  # then the run takes a turn in which nobody else commits
 CANARY = "canary"  # the label of mails that the host has sent to itself
@@ -37,6 +38,10 @@ def _always() -> bool:
     return True
 
 
+def _unmoved(_then: datetime) -> timedelta:
+    return timedelta()
+
+
 def _never(_mail_id: int, _message_id: str) -> bool:
     return False
 
@@ -44,8 +49,9 @@ def _never(_mail_id: int, _message_id: str) -> bool:
 class Trying:
     """Works mails. One instance serves all workers.
 
-    `clock_trusted` tells whether the host's clock is right enough to call a mail late. `canary(mail_id, message_id)`
-    tells whether a mail is one that the host has sent to itself: nothing is run for such.
+    `clock_trusted` tells whether the host's clock is right enough to compare it with mails' dates; `clock_moved(then)`,
+    by how much it was set since it showed a time. `canary(mail_id, message_id)` tells whether a mail is one that the
+    host has sent to itself: nothing is run for such.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class Trying:
         clock: Clock,
         clock_trusted: Callable[[], bool] = _always,
         canary: Callable[[int, str], bool] = _never,
+        clock_moved: Callable[[datetime], timedelta] = _unmoved,
     ) -> None:
         self._ledger = ledger
         self._blobs = blobs
@@ -71,6 +78,7 @@ class Trying:
         self._clock = clock
         self.clock_trusted = clock_trusted
         self._canary = canary
+        self._clock_moved = clock_moved
         self._turn = threading.RLock()
         self._stranded: list[Task] = []
 
@@ -88,7 +96,8 @@ class Trying:
         account = snapshot.accounts.get(mail.account)
         if account is None:  # its file is gone since the mail was chosen
             return
-        case = Case(mail, reading, read.files, account, snapshot, self.clock_trusted())
+        moved = self._clock_moved(mail.received_at)
+        case = Case(mail, reading, read.files, account, snapshot, self.clock_trusted(), moved)
         for task_id in self._ledger.due_tasks(mail_id, due(snapshot.settings.tries, self._clock())):
             if stopping():
                 return
@@ -279,7 +288,9 @@ class Trying:
             often = "once" if task.attempts == 1 else f"{task.attempts} times"
             self._problems.report(quarantined(task, by, f"failed {often}: {reason}"))
         else:
-            self._problems.report(failing(task, f"{by}, try {task.attempts} of {tries}: {reason}"))
+            was_given_up = was_in_quarantine(self._ledger.database, task.id)
+            what = f"{by}, try {task.attempts} of {tries}: {reason}"
+            self._problems.report(failing(task, what, was_given_up=was_given_up))
 
 
 def _spoiled(record: RunRecord, error: Exception) -> RunRecord:

@@ -23,6 +23,7 @@ from revscript.errors import JailBroken, RevscriptError, StoreError
 from revscript.model import Clock, ProblemSink
 from revscript.sandbox import Sandbox
 from revscript.snapshot import Snapshot
+from revscript.store import task_problems
 from revscript.store.bell import Bell
 from revscript.store.healable import Healable
 from revscript.store.ledger import Ledger
@@ -97,6 +98,10 @@ class Engine:
         for task in found.poisoned:
             log.warning("quarantined", mail=task.mail_id, task=task.id, by=task.method, reason=INTERRUPTED)
             self._problems.report(quarantined(task, task.method, INTERRUPTED))
+        for task, reason in task_problems.untold(self._ledger.database):  # the last run died before it told of it
+            self._problems.report(quarantined(task, task.method, reason))
+        for key in task_problems.settled(self._ledger.database):
+            self._problems.clear(key)
 
     def scripts_changed(self, names: Iterable[str]) -> None:
         """These scripts of the snapshot now in force have another content than before (libraries, tables included).

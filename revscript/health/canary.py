@@ -132,7 +132,8 @@ class CanaryFlights:
 
 def _flies(account: Account) -> bool:
     able = isinstance(account.sending, Smtp) and not isinstance(account.receiving, NoReceiving)
-    return account.enabled and account.canary is not None and able
+    is_read = bool(account.methods.names())  # else it would come back, and nobody would look at it
+    return account.enabled and account.canary is not None and able and is_read
 
 
 def _payload(account: Account, settings: Canary) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -21,6 +21,8 @@ from revscript.errors import DeliveryFailed
 from revscript.health.notices import News, Notice
 from revscript.health.problems import Problems, Standing
 from revscript.model import Problem
+from revscript.outbound.delivery import Delivery
+from revscript.outbound.problems import answers
 from revscript.snapshot import Snapshot
 
 MOST_AN_HOUR = 12  # notices by each path; what comes beyond is told together when the hour allows it
@@ -41,8 +43,8 @@ class Way(Protocol):
         """To whom it goes by the settings; None when it is not wanted."""
         ...
 
-    def tell(self, notice: Notice, snapshot: Snapshot) -> str:
-        """One try → what did not go as it should although the notice got through; DeliveryFailed otherwise."""
+    def tell(self, notice: Notice, snapshot: Snapshot, only: Sequence[str] = ()) -> Delivery:
+        """One try, to `only` these of its recipients → who has not got it; DeliveryFailed when nobody has."""
         ...
 
     def stop(self) -> None:
@@ -67,8 +69,10 @@ class Story:
 
     def news(self, standing: Iterable[Standing], alerts: Alerts, now: float) -> list[News]:
         """What is to be told now: new problems, those to be told again, and those that are over."""
-        errors = {one.problem.key: one for one in standing if _counts(one.problem)}
-        over = [self._over(key, now) for key in self._told if not self._same(key, errors)]
+        every = {one.problem.key: one for one in standing}
+        errors = {key: one for key, one in every.items() if _counts(one.problem)}
+        # One that is a warning by now is not over: its mail may fail again. Only it is told no more while that is so.
+        over = [self._over(key, now) for key in self._told if not self._same(key, every)]
         after, repeat = 60 * alerts.after, 60 * alerts.repeat
         if now - self._started < after or self._free_in(now) > 0:
             return []
@@ -118,6 +122,17 @@ class Story:
         return max(0.0, oldest + HOUR - now)
 
 
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A notice that has got through to some, and is tried again for the others alone. Times are monotonic."""
+
+    notice: Notice
+    to: tuple[str, ...]
+    failures: int
+    at: float  # the next try
+    until: float
+
+
 def _counts(problem: Problem) -> bool:
     return problem.severity == "error" and not problem.key.startswith(OWN)
 
@@ -143,6 +158,8 @@ class Path:
         self._target: object | None = None
         self._failures = 0
         self._not_before = 0.0
+        self._rests: list[_Rest] = []
+        self._refused: dict[str, str] = {}  # recipients, by what was said of them the last time
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"alert-{way.name}", daemon=True)
 
@@ -178,13 +195,15 @@ class Path:
         target = self._way.target(alerts)
         if target != self._target:  # somebody else is told from now on, who knows nothing yet
             self._target, self._story = target, Story(self._started)
-            self._not_before, self._failures = 0.0, 0
+            self._not_before, self._failures, self._rests = 0.0, 0, []
             self._problems.clear(self._key)
         now = self._monotonic()
-        if target is None or now < self._not_before:
+        if target is None:
             return
-        if news := self._story.news(self._problems.standing(), alerts, now):
+        if now >= self._not_before and (news := self._story.news(self._problems.standing(), alerts, now)):
             self._tell(news, snapshot, now)
+        for rest in [one for one in self._rests if now >= one.at]:
+            self._tell_rest(rest, snapshot, now)
 
     def _tell(self, news: list[News], snapshot: Snapshot, now: float) -> None:
         pause = self._story.pause_after(now)
@@ -192,7 +211,7 @@ class Path:
         organisation = snapshot.settings.organisation.name
         notice = Notice(self._instance_id, organisation, tuple(news), held if pause else "")
         try:
-            amiss = self._way.tell(notice, snapshot)
+            delivery = self._way.tell(notice, snapshot)
         except DeliveryFailed as error:
             self._failed(str(error), error.hint)
             return
@@ -200,10 +219,38 @@ class Path:
         self._story.told(news, now)
         states = [one.state for one in news]
         log.info("alert told", way=self._way.name, **{state: states.count(state) for state in set(states)})
-        if amiss:
-            self._problems.report(self._problem(f"An alert did not reach everybody: {amiss}", "Check the addresses."))
-        else:
+        if delivery.later:
+            rest = _Rest(notice, tuple(delivery.later), 1, now + PAUSES[0], now + HOUR)
+            self._rests = [*self._rests, rest][-MOST_AN_HOUR:]
+        self._refused = delivery.refused
+        self._conclude(delivery.later)
+
+    def _conclude(self, later: dict[str, str]) -> None:
+        """Say whom alerts do not reach; a notice that some are still to get keeps what was said."""
+        if missed := self._refused | later:
+            what = f"An alert did not reach everybody: {answers(missed)}"
+            again = " It is tried again for those who are not refused for good." if later else ""
+            self._problems.report(self._problem(what, f"Check the addresses.{again}"))
+        elif not self._rests:
             self._problems.clear(self._key)
+
+    def _tell_rest(self, rest: _Rest, snapshot: Snapshot, now: float) -> None:
+        """Once more to those alone who could not get a notice with the others."""
+        self._rests.remove(rest)
+        try:
+            delivery = self._way.tell(rest.notice, snapshot, rest.to)
+        except DeliveryFailed as error:
+            log.warning("alert failed", way=self._way.name, why=str(error), recipients=len(rest.to))
+            left = rest.to
+        else:
+            log.info("alert told", way=self._way.name, recipients=len(delivery.accepted))
+            left = tuple(delivery.later)
+            self._refused |= delivery.refused
+        pause = PAUSES[min(rest.failures, len(PAUSES) - 1)]
+        if left and now + pause < rest.until:
+            self._rests.append(replace(rest, to=left, failures=rest.failures + 1, at=now + pause))
+        elif not left and not self._failures:  # of one that nobody could get another problem tells
+            self._conclude({})
 
     def _failed(self, why: str, hint: str) -> None:
         if self._stop.is_set():

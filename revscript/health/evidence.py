@@ -8,13 +8,17 @@ what it says:
     right now     2 mails whose dates fit the present clock
     we are behind 2 mails with dates in our future
     we are ahead  4 mails in a row, equally old and each `APART` after the other, and no younger one among them
-    HTTPS         1 answer: its Date is made while we wait (RFC 9110 §6.6.1)
+    HTTPS         1 answer when right, 2 that agree when wrong: its Date is made while we wait (RFC 9110 §6.6.1), unless
+                  a cache has kept it
+
+For deleting, less is enough: our clock must not be far ahead. 2 mails, or 1 HTTPS answer, of the last day show that,
+however rarely a mailbox is looked into.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -25,6 +29,8 @@ FRESH = 6 * 3600.0  # s for which a sample counts
 KEPT = 20  # samples of each server
 NARROW = 300.0  # s between two looks, within which an old date means something
 RIGHT, BEHIND, AHEAD = 2, 2, 4  # mails that must agree
+STRONG = 2  # HTTPS answers that must agree
+DAY = 86_400.0  # s
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,20 @@ class Witness:
         """Seconds that this server is ahead of us; 0.0 when our clock is right, None when it cannot tell."""
         newest = [one for one in reversed(self._samples) if now - one.at <= FRESH]
         if self.strong:
-            return next((_rounded(one.nearest(0.0)) for one in newest), None)
+            return _answered(newest)
         return _decided(newest, believed)
+
+    def bears_out(self, now: float) -> bool:
+        """Whether this server's clock has come at least to the day before ours."""
+        reached = sum(one.low >= -DAY for one in self._samples if now - one.at <= FRESH)
+        return reached >= (1 if self.strong else RIGHT)
+
+
+def _answered(newest: Sequence[Sample]) -> float | None:
+    """By HTTPS: the last answer when it fits, else what the last ones agree on."""
+    if newest and newest[0].fits(0.0):
+        return 0.0
+    return _common(newest[:STRONG], STRONG, TOLERANCE)
 
 
 def _decided(newest: Iterable[Sample], believed: float) -> float | None:
@@ -100,17 +118,13 @@ def _decided(newest: Iterable[Sample], believed: float) -> float | None:
     return None
 
 
-def _common(samples: list[Sample], count: int, slack: float) -> float | None:
+def _common(samples: Sequence[Sample], count: int, slack: float) -> float | None:
     """The offset on which the last samples agree, that many of them in a row."""
     if len(samples) < count:
         return None
     last = samples[-count:]
     low, high = max(one.low for one in last), min(one.high for one in last)
     return (low + high) / 2 if low - slack <= high else None
-
-
-def _rounded(offset: float) -> float:
-    return 0.0 if abs(offset) <= TOLERANCE else offset
 
 
 def verdict(opinions: Iterable[tuple[float, bool]], believed: float) -> float:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any, Literal
 
 from revscript.health.clock import span
-from revscript.health.problems import Standing
-from revscript.model import canonical_json, sha256_hex
+from revscript.health.problems import ABOUT_THINGS, Standing
+from revscript.model import Problem, canonical_json, sha256_hex
 
 MOST_LISTED = 20  # problems that a notice describes; of the others it tells the number
 LONGEST_SUBJECT = 150  # characters
 
 State = Literal["new", "again", "solved"]
+
+
+def public(problem: Problem) -> Problem:
+    """A problem as outsiders may read it: what is said about a mail or an act may quote it, and stays here."""
+    if not problem.key.startswith(ABOUT_THINGS):
+        return problem
+    return replace(problem, what="See `revscript status`.", way_out="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,11 @@ class Notice:
     organisation: str
     news: tuple[News, ...]
     held: str = ""
+
+    def public(self) -> Notice:
+        """It without what comes from mails, for those who need not read that."""
+        news = (replace(one, one=replace(one.one, problem=public(one.one.problem))) for one in self.news)
+        return replace(self, news=tuple(news))
 
     @property
     def key(self) -> str:
@@ -83,7 +95,8 @@ def _told(news: News) -> str:
     if news.state == "solved":
         return f"SOLVED after {lasted} – {where}\n  It was: {what}"
     word = "PROBLEM" if news.state == "new" else "STILL A PROBLEM"
-    return f"{word} for {lasted} – {where}\n  {what}\n  What to do: {_line(problem.way_out)}\n  Since {since}."
+    way_out = f"\n  What to do: {_line(problem.way_out)}" if problem.way_out else ""
+    return f"{word} for {lasted} – {where}\n  {what}{way_out}\n  Since {since}."
 
 
 def _plain(news: News) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from revscript.errors import StoreError
-from revscript.model import Clock, Problem
+from revscript.errors import StoreError, Unstorable
+from revscript.model import Clock, Problem, encodable
 from revscript.store import problems as rows
 from revscript.store.database import Database
 
@@ -82,6 +82,7 @@ class Problems:
 
     def clear(self, key: str) -> None:
         """It is over. Never raises."""
+        key = encodable(key)  # as the problem has it
         with self._guard:
             gone = self._standing.pop(key, None)
             self._before.pop(key, None)
@@ -172,19 +173,26 @@ class Problems:
             latest = {key: self._standing.get(key) for key in keys}
         done: set[str] = set()
         try:
-            for key, one in latest.items():
-                if one is None:
-                    rows.strike(self._database, key)
-                else:
-                    rows.write(self._database, one.problem, one.since, self._clock())
-                done.add(key)
+            done = {key for key, one in latest.items() if self._written_one(key, one)}
         except StoreError as error:
-            log.warning("problems cannot be written to the database yet", keys=sorted(keys - done), why=str(error))
-        except Exception:
-            log.exception("problems cannot be written to the database", keys=sorted(keys - done))
+            log.warning("problems cannot be written to the database yet", keys=sorted(keys), why=str(error))
         with self._guard:
             self._unwritten |= keys - done
         return done == keys
+
+    def _written_one(self, key: str, one: Standing | None) -> bool:
+        """Write it → whether that worked; StoreError when the others need not be tried either."""
+        try:
+            if one is None:
+                rows.strike(self._database, key)
+            else:
+                rows.write(self._database, one.problem, one.since, self._clock())
+        except Exception as error:
+            if isinstance(error, StoreError) and not isinstance(error, Unstorable):
+                raise
+            log.exception("a problem cannot be written to the database", key=key)
+            return False
+        return True
 
 
 def stored_problems(database: Database) -> list[Standing]:

@@ -1,12 +1,19 @@
-"""The ways of alerts: a mail by another account, and a webhook."""
+"""The ways of alerts: a mail by another account, and a webhook.
+
+SECURITY: mail goes to the people that the settings name, and says all. A webhook is somebody else's machine more often
+than not: what comes from mails is kept from it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from revscript.config import Alerts
 from revscript.errors import DeliveryFailed
 from revscript.health.heartbeat import DateListener, hear
 from revscript.health.notices import Notice
-from revscript.outbound.alert import DirectMail, refusals
+from revscript.outbound.alert import DirectMail
+from revscript.outbound.delivery import Delivery
 from revscript.outbound.webhook import Web
 from revscript.snapshot import Snapshot
 
@@ -23,17 +30,17 @@ class ByMail:
         """The account and the addresses."""
         return alerts.mail
 
-    def tell(self, notice: Notice, snapshot: Snapshot) -> str:
-        """Send it."""
+    def tell(self, notice: Notice, snapshot: Snapshot, only: Sequence[str] = ()) -> Delivery:
+        """Send it, to all or to some."""
         wanted = snapshot.settings.alerts.mail
         if wanted is None:
-            return ""
+            return Delivery()
         account = snapshot.accounts.get(wanted.account)
         if account is None:
             raise DeliveryFailed(
                 f"There is no usable account {wanted.account!r}.", hint="Mend its file, or name another in alerts.mail."
             )
-        return refusals(self._mail.send(account, wanted.to, notice.subject, notice.text, notice.key))
+        return self._mail.send(account, only or wanted.to, notice.subject, notice.text, notice.key)
 
     def stop(self) -> None:
         """A mail under way is left to its deadline."""
@@ -52,12 +59,12 @@ class ByWebhook:
         """The URL."""
         return alerts.webhook
 
-    def tell(self, notice: Notice, snapshot: Snapshot) -> str:
-        """Post it."""
+    def tell(self, notice: Notice, snapshot: Snapshot, only: Sequence[str] = ()) -> Delivery:  # noqa: ARG002
+        """Post it, without what comes from mails."""
         url = snapshot.settings.alerts.webhook
         if url is not None:
-            hear(self._dates, self._web.post(str(url), notice.body(), notice.key))
-        return ""
+            hear(self._dates, self._web.post(str(url), notice.public().body(), notice.key))
+        return Delivery()
 
     def stop(self) -> None:
         """Cut a call under way."""

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from revscript.config import Account
 from revscript.engine import Engine, Reader, Trying
 from revscript.errors import StoreError
 from revscript.health import Problems
 from revscript.health.clock import HostClock
+from revscript.health.clock_memory import ClockMemory
 from revscript.health.guard import Guard
 from revscript.health.silence import Sign
 from revscript.host.findings import Findings
@@ -21,6 +23,7 @@ from revscript.housekeeping import Housekeeping, Upkeep
 from revscript.inbound.build import Tools, watchers_for
 from revscript.inbound.fleet import SETTINGS as WATCHERS_SETTINGS
 from revscript.inbound.fleet import Fleet
+from revscript.inbound.watch import Watcher
 from revscript.model import Clock, Problem, wall_clock
 from revscript.outbound.courier import Courier
 from revscript.outbound.mail import MailDelivery
@@ -36,6 +39,10 @@ STOP_PATIENCE = 2.5  # s for tries under way; a clean stop takes less than 5 s
 JOIN_PATIENCE = 4.0  # s since the stop began, until a watcher that hangs on its server is left behind
 WATCH_COMMITS = 0.5  # s between looks for commits of other processes
 STALLED = 60.0  # s without a round after which a thread of ours counts as stuck
+
+_REPLACED = (
+    "Stop the host, and put the right file into its place: mails that were received since may be in the other one only."
+)
 
 log = structlog.get_logger()
 
@@ -61,7 +68,7 @@ class Host:
         self.bell = Bell()
         self.problems = Problems(self.stores.database, clock)
         self.sandbox = sandbox_for(self.snapshot.settings)
-        self.host_clock = HostClock(clock, self.problems)
+        self.host_clock = HostClock(clock, self.problems, memory=ClockMemory(self.stores.database))
         self._clock = clock
         self._started: list[_Part] = []
         self._stopping = threading.Event()
@@ -85,15 +92,24 @@ class Host:
             clock,
             lambda: self.host_clock.trusted,
             self.canaries.recognise,
+            self.host_clock.moved_since,
         )
         self.engine = Engine(stores.ledger, trying, self.sandbox, self._current, self.bell, problems, clock)
         self._mail = MailDelivery(stores.blobs, self._current, stores.database.instance_id, self.instance.root)
         retry = lambda: self.snapshot.settings.outbox  # noqa: E731
-        self.courier = Courier(stores.outbox, {"mail": self._mail}, retry, self.bell, problems, clock)
-        tools = Tools(stores.intake, stores.blobs, self.bell, problems, clock, self.host_clock)
-        self.fleet = Fleet(
-            lambda account, snapshot: watchers_for(account, snapshot, self.instance.root, tools), problems
+        self.courier = Courier(
+            stores.outbox,
+            {"mail": self._mail},
+            retry,
+            self.bell,
+            problems,
+            clock,
+            clock_trusted=lambda: self.host_clock.trusted,
+            clock_moved=self.host_clock.moved_since,
+            patience=lambda: 60 * self.snapshot.settings.alerts.after,
         )
+        self._tools = Tools(stores.intake, stores.blobs, self.bell, problems, clock, self.host_clock)
+        self.fleet = Fleet(self._watchers_for, self._current, problems)
 
     def _build_care(self) -> None:
         """All parts that look after the others."""
@@ -107,7 +123,7 @@ class Host:
             self._current,
             problems,
             clock,
-            lambda: self.host_clock.trusted,
+            lambda: self.host_clock.confirmed,
             self._stopping,
         )
         self.housekeeping = Housekeeping(upkeep.jobs(), problems, self._stopping, self.pulse.beat)
@@ -141,6 +157,9 @@ class Host:
         self._load = loader.load
         self.reload = Reload(self.instance, loader.load, self._current, self._apply, problems)
 
+    def _watchers_for(self, account: Account, snapshot: Snapshot) -> list[Watcher]:
+        return watchers_for(account, snapshot, self.instance.root, self._tools)
+
     def _current(self) -> Snapshot:
         return self.snapshot
 
@@ -167,7 +186,7 @@ class Host:
             _Part(self._first_snapshot, lambda: None),
             _Part(lambda: self.engine.start(workers), lambda: self.engine.stop(STOP_PATIENCE)),
             _Part(self.courier.start, self.courier.stop),
-            _Part(lambda: self.fleet.apply(self.snapshot), self.fleet.stop),
+            _Part(self.fleet.apply, self.fleet.stop),
             _Part(self._start_housekeeping, self.housekeeping.stop),
             _Part(self.guard.start, self.guard.stop),
             _Part(self._start_probes, self.probes.stop),
@@ -207,7 +226,7 @@ class Host:
         self._findings.show(snapshot.findings)
         settings = before.settings, snapshot.settings
         everybody = any(getattr(settings[0], name) != getattr(settings[1], name) for name in WATCHERS_SETTINGS)
-        self.fleet.apply(snapshot, snapshot.accounts if everybody else changes.changed)
+        self.fleet.apply(snapshot.accounts if everybody else changes.changed)
         self.housekeeping.poll(self.fleet.watchers)
         self.probes.reconfigure(snapshot.settings.web)
         self.sandbox.limit(limits_of(snapshot.settings))
@@ -220,7 +239,7 @@ class Host:
         threading.Thread(target=lambda: self._replace(account), name=f"restart-{account}", daemon=True).start()
 
     def _replace(self, account: str) -> None:
-        self.fleet.apply(self.snapshot, [account])
+        self.fleet.apply([account])
         self.housekeeping.poll(self.fleet.watchers)
 
     def _signs(self) -> Iterator[Sign]:
@@ -248,10 +267,14 @@ class Host:
     def _watch_commits(self) -> None:
         while not self._stopping.wait(WATCH_COMMITS):
             try:
+                if why := self.stores.database.replaced():
+                    self.problems.report(Problem("database", "database", why, _REPLACED))
+                else:
+                    self.problems.clear("database")
                 if self.stores.database.others_committed():
                     self.problems.refresh()
                     self.bell.ring_all()
-                self.fleet.complete(self.snapshot)
+                self.fleet.complete()
                 self.problems.clear("commits")
             except StoreError as error:
                 log.warning("commits of other processes go unnoticed for now", why=str(error))

@@ -31,10 +31,10 @@ class Stores:
     commit: Commit
 
 
-def open_stores(instance: Instance) -> Stores:
-    """Open the instance's store; StoreError when that fails."""
+def open_stores(instance: Instance, *, read_only: bool = False) -> Stores:
+    """Open the instance's store, for those who only look `read_only`; StoreError when that fails."""
     try:
-        database = Database(instance.data / DATABASE)
+        database = Database(instance.data / DATABASE, read_only=read_only)
     except OSError as error:
         raise StoreError(f"{instance.data}: {error}") from error
     blobs = Blobs(database)

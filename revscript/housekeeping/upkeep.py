@@ -38,7 +38,7 @@ class Upkeep:
         snapshot: Callable[[], Snapshot],
         problems: ProblemSink,
         clock: Clock,
-        clock_trusted: Callable[[], bool],
+        clock_confirmed: Callable[[], bool],
         stopping: threading.Event,
     ) -> None:
         self._database = database
@@ -47,7 +47,8 @@ class Upkeep:
         self._problems = problems
         self._clock = clock
         self._stopping = stopping
-        self._retention = Retention(database, blobs, clock_trusted, stopping.is_set)
+        self._clock_confirmed = clock_confirmed
+        self._retention = Retention(database, blobs, clock_confirmed, stopping.is_set)
         self._certificates = Certificates(root, problems, clock)
 
     def jobs(self) -> tuple[Job, ...]:
@@ -63,13 +64,18 @@ class Upkeep:
         )
 
     def _purge(self) -> None:
-        keep = self._snapshot().settings.retention.raw_mail
-        done = self._retention.purge(self._clock(), timedelta(days=keep))
+        now, keep = self._clock(), self._snapshot().settings.retention.raw_mail
+        if self._clock_confirmed() or not self._retention.is_due(now, timedelta(days=keep)):
+            self._problems.clear("retention")
+        else:
+            self._problems.report(_withheld())
+        done = self._retention.purge(now, timedelta(days=keep))
         for mail_id in done.mails:
             self._problems.clear(f"unreadable:{mail_id}")  # it advises to look at the raw mail
         numbers = {
             "mails": len(done.mails),
             "acts": done.acts,
+            "notices": done.notices,
             "canaries": done.canaries,
             "scripts": done.scripts,
             "blobs": done.blobs,
@@ -96,6 +102,17 @@ class Upkeep:
             self._problems.report(problem)
         else:
             self._problems.clear("disk")
+
+
+def _withheld() -> Problem:
+    return Problem(
+        "retention",
+        "settings.json, retention",
+        "Old mails are not removed: no server's date has confirmed this host's clock since the machine was booted.",
+        "Two new mails in an IMAP mailbox confirm it, or one answer of the heartbeat or of alerts.webhook by https: "
+        "where mails come by POP3 alone, set one of these.",
+        "warning",
+    )
 
 
 def disk_problem(folder: Path, free: int, total: int) -> Problem | None:

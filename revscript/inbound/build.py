@@ -28,7 +28,10 @@ def watchers_for(account: Account, snapshot: Snapshot, root: Path, tools: Tools)
     network, push = snapshot.settings.network, snapshot.settings.push
     on = set(account.methods.names())
     watchers: list[Watcher] = []
-    for mailbox in account.mailboxes():
+    # First, because a watcher holds a descriptor; one that is made is started, too.
+    ids = [tools.intake.mailbox_id(*mailbox) for mailbox in account.mailboxes()]
+    for mailbox, mailbox_id in zip(account.mailboxes(), ids, strict=True):
+        tools.intake.adopt(mailbox_id, account.name)
         source = ImapSource(
             settings=receiving,
             folder=mailbox.folder,
@@ -45,7 +48,7 @@ def watchers_for(account: Account, snapshot: Snapshot, root: Path, tools: Tools)
             account=account,
             receiving=receiving,
             folder=mailbox.folder,
-            mailbox_id=tools.intake.mailbox_id(*mailbox),
+            mailbox_id=mailbox_id,
             methods=tuple(method for method in METHODS if method in on),
             snapshot_sha256=snapshot.sha256,
             push=push,

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
+import structlog
+
 from revscript.config import Account
 from revscript.errors import RevscriptError
 from revscript.inbound.watch import Watcher
@@ -16,19 +18,23 @@ SETTINGS = frozenset({"network", "backoff", "push", "hard_cap"})  # what watcher
 RETRY = 5.0  # s
 STOP_PATIENCE = 1.0  # s for a watcher that is replaced to let go of its server
 
+log = structlog.get_logger()
+
 Build = Callable[[Account, Snapshot], list[Watcher]]
 
 
 class Fleet:
-    """`build` makes an account's watchers, one a folder."""
+    """`build` makes an account's watchers, one a folder; `current` gives the snapshot in force."""
 
-    def __init__(self, build: Build, problems: ProblemSink) -> None:
+    def __init__(self, build: Build, current: Callable[[], Snapshot], problems: ProblemSink) -> None:
         self._build = build
+        self._current = current
         self._problems = problems
         self._turn = threading.Lock()  # one change at a time
         self._guard = threading.Lock()
         self._watchers: dict[str, list[Watcher]] = {}
-        self._retry_at: float | None = None  # monotonic: an account could not be built
+        self._unbuilt: set[str] = set()  # accounts
+        self._retry_at: float | None = None  # monotonic
         self._stopping = False
 
     @property
@@ -37,34 +43,52 @@ class Fleet:
         with self._guard:
             return [watcher for watchers in self._watchers.values() for watcher in watchers]
 
-    def apply(self, snapshot: Snapshot, stale: Collection[str] = ()) -> None:
-        """Bring the watchers up to the snapshot; those of `stale` accounts are replaced, all others stay."""
+    def apply(self, stale: Collection[str] = ()) -> None:
+        """Bring the watchers up to the snapshot in force; those of `stale` accounts are replaced, all others stay."""
         with self._turn:
+            snapshot = self._current()  # not before it is our turn: an older one must not win
             wanted = {name: account for name, account in snapshot.accounts.items() if account.enabled}
             with self._guard:
                 gone = [name for name in self._watchers if name not in wanted or name in stale]
                 leaving = [watcher for name in gone for watcher in self._watchers.pop(name)]
             self._let_go(leaving)
             self._retry_at = None
+            for name in self._unbuilt - wanted.keys():
+                self._built_at_last(name)
             new = {name: self._built(wanted[name], snapshot) for name in wanted.keys() - self._watchers.keys()}
-            successors = {(one.name, one.mailbox_id) for watchers in new.values() for one in watchers}
-            for watcher in leaving:
-                watcher.forget(replaced=(watcher.name, watcher.mailbox_id) in successors)
+            self._succeed(leaving, [one for watchers in new.values() for one in watchers])
             self._start({name: watchers for name, watchers in new.items() if watchers})
 
-    def complete(self, snapshot: Snapshot) -> None:
+    def complete(self) -> None:
         """Try again what could not be built, after a pause."""
         if self._retry_at is not None and time.monotonic() >= self._retry_at:
-            self.apply(snapshot)
+            self.apply()
 
     def _built(self, account: Account, snapshot: Snapshot) -> list[Watcher]:
         try:
-            return self._build(account, snapshot)
-        except RevscriptError as error:  # the database, mostly; the other accounts go on
+            watchers = self._build(account, snapshot)
+        except Exception as error:  # mostly the database, or no descriptor is left; the other accounts go on
+            if not isinstance(error, RevscriptError):
+                log.exception("an account cannot be watched", account=account.name)
+            self._unbuilt.add(account.name)
             self._retry_at = time.monotonic() + RETRY
-            where, what = f"account {account.name}", f"It is not watched: {error}"
-            self._problems.report(Problem(f"mailbox:{account.name}", where, what, f"{error.hint} It is tried again."))
+            self._problems.report(_unwatched(account.name, error))
             return []
+        self._built_at_last(account.name)
+        return watchers
+
+    def _built_at_last(self, name: str) -> None:
+        self._unbuilt.discard(name)
+        self._problems.clear(f"unwatched:{name}")
+
+    def _succeed(self, leaving: list[Watcher], new: list[Watcher]) -> None:
+        """Hand on what those who leave know of their servers."""
+        heirs = {(one.name, one.mailbox_id): one for one in new}
+        for watcher in leaving:
+            heir = heirs.get((watcher.name, watcher.mailbox_id))
+            if heir is not None:
+                heir.take_over(watcher)
+            watcher.forget(replaced=heir is not None)
 
     def _start(self, new: dict[str, list[Watcher]]) -> None:
         with self._guard:
@@ -95,3 +119,12 @@ class Fleet:
         until = time.monotonic() + timeout
         for watcher in self.watchers:
             watcher.join(max(0.05, until - time.monotonic()))
+
+
+def _unwatched(account: str, error: Exception) -> Problem:
+    known = isinstance(error, RevscriptError)
+    what = str(error) if known else f"{type(error).__name__}: {error}"
+    way_out = error.hint if known else "See the log."
+    return Problem(
+        f"unwatched:{account}", f"account {account}", f"It is not watched: {what}", f"{way_out} It is tried again."
+    )

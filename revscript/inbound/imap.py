@@ -21,10 +21,12 @@ from imapclient.exceptions import LoginError
 from revscript.config import Imap
 from revscript.errors import AuthFailed, SourceError, Unreachable
 from revscript.inbound.imap_client import Client
-from revscript.inbound.imap_errors import ServerSaysNo, means_trouble, text_of, translated
+from revscript.inbound.imap_errors import ServerSaysNo, means_trouble, said_no, text_of, translated
 from revscript.inbound.imap_session import ImapSession
 from revscript.net import tls
 from revscript.net.cable import Cable
+
+BUSY = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")  # RFC 5530 §3: no word about the password
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,14 @@ class ImapSource:
             client.log_in(self.username, self.password)
         except LoginError as error:
             text = text_of(error)
+            if means_trouble(text):
+                raise said_no(self.server, error) from error
             # imapclient calls every error a LoginError, also a connection that broke meanwhile.
-            if isinstance(error.__context__, imaplib.IMAP4.abort) or "[UNAVAILABLE]" in text:  # RFC 5530 §3
-                raise Unreachable(f"{self.settings.host} broke off the login: {text}") from error
+            if isinstance(error.__context__, imaplib.IMAP4.abort) or any(code in text for code in BUSY):
+                raise Unreachable(
+                    f"{self.server} does not let us in now: {text}",
+                    hint="It is tried again; there may be too many connections to this mailbox.",
+                ) from error
             raise AuthFailed(
                 f"{self.settings.host} refused the login of {self.username}: {text}",
                 hint="Check user name and password; many providers demand an app password.",

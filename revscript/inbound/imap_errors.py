@@ -35,7 +35,7 @@ def translated(host: str) -> Generator[None]:
     except CapabilityError as error:
         raise Downgrade(f"{host}: {text_of(error)}") from error
     except imaplib.IMAP4.error as error:
-        raise _said_no(host, error) from error
+        raise said_no(host, error) from error
     except TimeoutError as error:
         raise Unreachable(
             f"{host} does not answer in time.",
@@ -49,7 +49,8 @@ def translated(host: str) -> Generator[None]:
         raise Unreachable(f"{host} sends answers that cannot be understood: {type(error).__name__}") from error
 
 
-def _said_no(host: str, error: imaplib.IMAP4.error) -> SourceError:
+def said_no(host: str, error: imaplib.IMAP4.error) -> SourceError:
+    """A NO or BAD as the error that it means."""
     text = text_of(error)
     if found := _BACKOFF.search(text):
         return Throttled(f"{host} asks for a pause: {text}", int(found[1]) / 1000)

@@ -163,7 +163,7 @@ class ImapSession:
         for start in range(0, len(uids), DATES_BATCH):
             with self._command() as client:
                 answer = client.items(uids[start : start + DATES_BATCH], ["INTERNALDATE"])
-            newest = max(newest, *(_date(said.get(b"INTERNALDATE"), utc=True) for said in answer.values()), "")
+            newest = max(newest, *(_date(said.get(b"INTERNALDATE")) for said in answer.values()), "")
         return newest
 
     def announced(self) -> Sequence[Fetched]:
@@ -312,7 +312,6 @@ def _number(value: Any) -> int:
     return min(max(value, 0), MOST_SIZE) if isinstance(value, int) else 0
 
 
-def _date(value: Any, *, utc: bool = False) -> str:
-    if not isinstance(value, datetime):
-        return ""
-    return (value.astimezone(UTC) if utc else value).isoformat()
+def _date(value: Any) -> str:
+    """In UTC: the date belongs to a mail's identity, and a server may say the same instant in another zone tomorrow."""
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else ""

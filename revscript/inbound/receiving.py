@@ -34,6 +34,7 @@ class Receiving:
         self._check = check
         self._suspects = Suspects()
         self._unclear = 0
+        self.incomplete = False  # the last look found mails that the server did not give yet
         self._memory: Memory | None = None  # of the present session
         self._looked_at: datetime | None = None  # when the last whole look of the present session began
 
@@ -49,12 +50,13 @@ class Receiving:
         `patient`: a mail that is listed but cannot be fetched yet is no suspect; it was announced a moment ago.
         """
         watched, intake = self._watched, self._tools.intake
+        self.incomplete = False
         began = self._tools.clock()
         memory = self._memory or intake.memory(watched.mailbox_id)
         others_matter = memory.watched and not watched.receiving.include_read
         listing = session.list(memory.looked_below if others_matter else None)
         self._check()
-        if self._memory is None:
+        if self._memory is None or listing.epoch != self._memory.epoch:  # the session may have connected anew
             memory = self._begin(session, listing, memory)
         candidates = [mail for mail in listing.mails if not self._left_alone(memory, mail)]
         new = intake.unknown(watched.mailbox_id, candidates)
@@ -169,6 +171,7 @@ class Receiving:
             raise
         self._suspects.cleared(fetched)
         missing = [mail for mail in batch if mail not in set(fetched)]
+        self.incomplete = self.incomplete or bool(missing)
         if missing and not patient:
             self._suspects.failed(missing, "the server lists it, but gives nothing")
         return received

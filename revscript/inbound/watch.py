@@ -32,7 +32,7 @@ MOST_THROTTLED = 1800.0  # s that a server may ask us to stay away
 GATHER = 0.1  # s from the first finished mail until the server is told of it, together with those after it
 POLL_GRACE = 1.5  # the watcher looks by itself when the bell for it is this many intervals late
 LOOK_AGAIN = (1.0, 5.0)  # s: what was announced may not be there at once (mailboxes.md §6)
-STORE_PAUSE = 2.0  # s after the database failed
+STORE_PAUSES = (2.0, 5.0, 10.0)  # s after the database failed: the server is searched anew each time
 NOTE_HEALTH = 20.0  # s between notes that all is well, so that hundreds of mailboxes do not keep the disk busy
 WARN_BEFORE = timedelta(days=14)  # the end of a server's certificate
 
@@ -62,6 +62,9 @@ class Watcher:
         self._settle_at = 0.0
         self._noted_at = -math.inf
         self._noted_mode: Mode = ""
+        self._store_failures = self._refusals = 0
+        self._rest_until = 0.0  # monotonic
+        self._throttled = False
         self._certificate_expires: datetime | None = None
         self._stopping = False
         self.started_at = 0.0  # monotonic
@@ -163,27 +166,38 @@ class Watcher:
         finally:
             self._doorbell.close()
 
+    def take_over(self, predecessor: Watcher) -> None:
+        """Rest as long as the one before would have: a changed label is no reason to log in at once again.
+
+        What a server has refused may be right now when the login has changed; that it is to be left alone stays.
+        """
+        if predecessor._throttled or predecessor._source == self._source:
+            self._rest_until, self._refusals = predecessor._rest_until, predecessor._refusals
+
     def _watch(self) -> None:
-        failures = refusals = 0
+        failures, refusals = 0, self._refusals
+        if self._rest_until > time.monotonic():
+            self._sleep(self._rest_until - time.monotonic())
         while not self._stopping:
             session: Session | None = None
             self.moved_at = time.monotonic()
             try:
                 session = self._source.connect(self._cable)
                 log.info("connected", account=self.name)
-                refusals = 0
+                refusals = self._refusals = 0
                 self._begin(session)
                 until = time.monotonic() + self._watched.push.connection_age
                 while not self._stopping and time.monotonic() < until:
                     try:
                         self._round(session, until)
+                        self._store_failures = 0
                     except StoreError as error:  # no fault of the server: its connection stays
                         self._store_failed(error)
                     failures = 0
             except Stopped:
                 return
             except AuthFailed as error:
-                refusals += 1
+                refusals = self._refusals = refusals + 1
                 self._fail(error, AUTH_PAUSES[min(refusals, len(AUTH_PAUSES)) - 1])
             except RevscriptError as error:
                 failures += 1
@@ -250,8 +264,8 @@ class Watcher:
         return received
 
     def _come_back(self, received: int) -> None:
-        """Look again soon when an announcement has brought nothing so far."""
-        if received:
+        """Look again soon when an announcement has brought nothing so far, or not all."""
+        if received and not self._receiving.incomplete:
             self._looks_again = 0
         elif self._looks_again:
             pause = LOOK_AGAIN[-self._looks_again]
@@ -290,6 +304,8 @@ class Watcher:
         except StoreError:
             pass  # then the Problem in memory is all there is; the pause stands
         self._noted_mode = "down"
+        self._throttled = isinstance(error, Throttled)
+        self._rest_until = time.monotonic() + pause
         self._sleep(pause)
 
     def _store_failed(self, error: StoreError) -> None:
@@ -299,7 +315,8 @@ class Watcher:
         self._tools.problems.report(Problem("store", "database", str(error), error.hint))
         self._poll_wanted, self._settle_at = True, 0.0
         self._noted_at = -math.inf  # so that the next look proves that the store works
-        self._sleep(STORE_PAUSE)
+        self._sleep(STORE_PAUSES[min(self._store_failures, len(STORE_PAUSES) - 1)])
+        self._store_failures += 1
 
     def _pause(self, error: Exception, failures: int) -> float:
         longest = min(self._backoff.most, self._backoff.first * 2 ** min(failures - 1, 20))

@@ -13,6 +13,7 @@ from revscript.errors import DeliveryFailed
 from revscript.model import Clock
 from revscript.outbound.courier import Deliverer
 from revscript.outbound.delivery import Delivery
+from revscript.outbound.problems import answers
 from revscript.store.outbox import Act
 
 
@@ -51,10 +52,5 @@ class DirectMail:
         )
         delivery = self._mail.deliver(act)
         if not delivery.accepted:
-            raise DeliveryFailed(refusals(delivery), hint="Check the recipients' addresses.")
+            raise DeliveryFailed(answers(delivery.refused | delivery.later), hint="Check the recipients' addresses.")
         return delivery
-
-
-def refusals(delivery: Delivery) -> str:
-    """What the server said of those who did not get it; empty when all did."""
-    return "; ".join(f"{address}: {text}" for address, text in (delivery.refused | delivery.later).items())

@@ -2,8 +2,8 @@
 
 SECURITY: certificates and host names are always checked; what the environment says of proxies, logins and authorities
 counts for nothing. No redirect is followed: it could lead what we say to another host. The answer is read up to
-`MOST_ANSWER` bytes, and a server that trickles is cut off at the deadline. A URL is often a key to its service: no
-message shows more of it than the host.
+`MOST_ANSWER` bytes and not looked at, and a server that trickles is cut off at the deadline. A URL is often a key to
+its service: no message shows more of it than the host, nor anything of the answer, which may quote it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import functools
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from socket import gaierror
@@ -36,8 +37,8 @@ from revscript.net import tls
 from revscript.net.cable import Cable
 
 DEADLINE = 30.0  # s for a whole call: the other side only has to say "yes"
-MOST_ANSWER = 2000  # bytes that are read; an error's text is shown
-TEXT_SHOWN = 200  # characters of it
+MOST_ANSWER = 2000  # bytes that are read, so that the other side is through with it
+CACHED = ("Age", "Via", "X-Cache")  # fields of answers that a cache may have kept, with an old Date (RFC 9111 §5.1)
 
 _NETWORK = "Check the URL in settings.json, and whether this machine may reach it (firewall, proxy)."
 
@@ -95,10 +96,11 @@ class Web:
                         stream=True,
                     )
                 ) as response:
-                    text = response.raw.read(MOST_ANSWER, decode_content=False)
                     if not any_status:
-                        _judge(response.status_code, text, host)
-                    date = _date(response.headers.get("Date", "")) if url.lower().startswith("https:") else None
+                        _judge(response.status_code, host)
+                    with suppress(HTTPError, HTTPException, OSError):  # the status has said all
+                        response.raw.read(MOST_ANSWER, decode_content=False)
+                    date = _date(response.headers) if url.lower().startswith("https:") else None
                     return Answer(host, response.status_code, date, asked)
         except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
             raise _translated(error, host) from error
@@ -108,7 +110,13 @@ class Web:
     def _session(self, network: Network) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        session.headers.update({"User-Agent": f"revscript/{__version__}", "Accept-Encoding": "identity"})
+        session.headers.update(
+            {
+                "User-Agent": f"revscript/{__version__}",
+                "Accept-Encoding": "identity",
+                "Cache-Control": "no-cache, no-store",
+            }
+        )
         ca_file = self._root / network.ca_file if network.ca_file else None
         adapter = _Adapter(self._cable, _context(ca_file, ca_file.stat().st_mtime_ns if ca_file else 0))
         session.mount("https://", adapter)
@@ -183,11 +191,11 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
 
 
-def _judge(status: int, text: bytes, host: str) -> None:
+def _judge(status: int, host: str) -> None:
     if 200 <= status < 300:
         return
-    said = f": {excerpt}" if (excerpt := _printable(text.decode("utf-8", "replace"))) else "."
-    raise DeliveryFailed(f"{host} answered {status}{said}", hint=_hint(status))
+    word = f" {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else ""
+    raise DeliveryFailed(f"{host} answered {status}{word}.", hint=_hint(status))
 
 
 def _hint(status: int) -> str:
@@ -198,13 +206,15 @@ def _hint(status: int) -> str:
     return "The service has a fault of its own; its operator must look."
 
 
-def _date(text: str) -> datetime | None:
-    """The Date of an answer (RFC 9110 §6.6.1: always GMT)."""
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    """The Date of an answer (RFC 9110 §6.6.1: always GMT), unless a cache may have kept it."""
+    if any(name in headers for name in CACHED):
         return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+    try:
+        date = parsedate_to_datetime(headers.get("Date", ""))
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _translated(error: Exception, host: str) -> DeliveryFailed:
@@ -231,7 +241,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield one
         inner = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
         seen += [cause for cause in inner if isinstance(cause, BaseException) and cause is not one]
-
-
-def _printable(text: str) -> str:
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:TEXT_SHOWN]

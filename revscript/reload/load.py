@@ -22,8 +22,6 @@ class Loader:
         """The state of the files now; `before` is the one in force. JailBroken when scripts cannot be checked."""
         files = read_files(self.instance)
         wanted = {one.methods.script.file for one in files.accounts.values() if one.enabled and one.methods.script}
-        if before:  # a script that loses its onEMail while it is edited is no library for that
-            wanted |= before.scripts.keys() & files.texts.keys()
         sets = assemble(files.texts, files.tables, self.sandbox, wanted)
         refused = {name: tuple(_findings(problems)) for name, problems in sets.refused.items()}
         return compose(files, Assembled(sets.scripts, refused, tuple(_findings(sets.others))), before)

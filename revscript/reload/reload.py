@@ -25,6 +25,7 @@ LONGEST = 0.7  # s … or so long after the first one
 SWEEP = 2.0  # s between looks at names, sizes and times
 COMPARE = 30.0  # s between comparisons of all contents
 SOON = 0.5  # s until the contents are compared once more after a change: see `places`
+STOP_PATIENCE = 1.0  # s
 RETRIES = 20  # readings of files that change meanwhile, before a pause
 
 log = structlog.get_logger()
@@ -50,6 +51,7 @@ class Reload:
         self._watching = Watching(self._places, self._news.set, problems)
         self._signature = signature(self._places)
         self._digest = b""
+        self._half_applied = False
         self._compare_at = 0.0  # monotonic; at once: something may have changed since the first snapshot was read
         self.moved_at = time.monotonic()  # when the thread last went through its loop
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
@@ -62,7 +64,7 @@ class Reload:
         """Stop watching."""
         self._stopping = True
         self._news.set()
-        self._thread.join()
+        self._thread.join(STOP_PATIENCE)  # it may wait for the jail or the database; then it is left behind
 
     # ------------------------------------------------------------ when to look
 
@@ -129,15 +131,19 @@ class Reload:
         else:
             self._news.set()  # somebody writes all the time: not a state in which the files lay there together
             return
+        if self._stopping:
+            return
         self._signature, self._digest = looks, contents
         self._compare_at = time.monotonic() + SOON
         for key in ("reload", "jail"):
             self._problems.clear(key)
         before = self._current()
-        if snapshot == before:
+        if snapshot == before and not self._half_applied:
             return
         difference = changes(before, snapshot)
+        self._half_applied = True  # until it is through: what has failed on the way is done once more
         self._apply(snapshot, difference)
+        self._half_applied = False
         if difference:
             seconds = round(time.monotonic() - begun, 3)
             log.info("reloaded", changes=list(difference.words), snapshot=snapshot.sha256[:12], seconds=seconds)

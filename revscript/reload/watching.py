@@ -8,10 +8,10 @@ anew as soon as its identity changes. On network shares there may be no events a
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import structlog
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
@@ -21,7 +21,10 @@ from revscript.reload.places import Place, identity
 
 READING = frozenset({"opened", "closed_no_write"})  # what our own looking raises
 
-log = structlog.get_logger()
+_WAY_OUT = {  # inotify_init(2), inotify_add_watch(2)
+    errno.EMFILE: "To have them at once, raise fs.inotify.max_user_instances.",
+    errno.ENOSPC: "To have them at once, raise fs.inotify.max_user_watches.",
+}
 
 
 class Watching:
@@ -90,6 +93,6 @@ def _blind(error: OSError) -> Problem:
         "reload:events",
         "hot reload",
         f"The system gives no notice of changed files: {error.strerror or error}.",
-        "Changes are found by looking, within 3 s. To have them at once, raise fs.inotify.max_user_instances.",
+        f"Changes are found by looking, within 3 s. {_WAY_OUT.get(error.errno or 0, '')}".strip(),
         "warning",
     )

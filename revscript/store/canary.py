@@ -17,6 +17,7 @@ from revscript.store.schema import act, canary, mail
 _OURS = re.compile(r"[0-9a-f]{40}@")  # how the Message-IDs of our acts begin
 
 KEY = "canary:"  # how the keys of their acts begin
+LABEL = "canary"  # what the engine labels one with that is back
 
 
 @dataclass(frozen=True, slots=True)

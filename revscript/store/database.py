@@ -6,12 +6,14 @@ while the network or a script works.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.pool import QueuePool
 
 from revscript.errors import StoreError, Unstorable
-from revscript.store.migrate import migrate
+from revscript.store.migrate import migrate, refuse_other
 from revscript.store.schema import meta
 
 BUSY_TIMEOUT = 30  # s that another process (a command beside the host) may hold the write lock
@@ -59,32 +61,57 @@ class Turnstile:
 
 
 class Database:
-    """An open store. `path` is created and brought to the newest schema when needed; StoreError otherwise."""
+    """An open store. `path` is created and brought to the newest schema when needed; StoreError otherwise.
 
-    def __init__(self, path: Path) -> None:
+    With `read_only` nothing is made, brought up or written: `path` must be there with the newest schema.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.read_only = read_only
         self._turnstile = Turnstile()
         self._data_version: int | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)  # mails are nobody else's business; SQLite gives its other files the same rights
+        self._lost = False
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)  # mails are nobody else's business; SQLite gives its other files the same rights
+        connect = partial(_to_read if read_only else _to_write, path)
         # One connection writes, always the same: its page cache stays valid. Of the readers the warmest comes first.
-        self._writer = _engine(path, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
-        self.engine = _engine(path, "BEGIN", pool_size=8, max_overflow=64, pool_use_lifo=True)
+        self._writer = _engine(connect, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
+        self.engine = _engine(connect, "BEGIN", pool_size=8, max_overflow=64, pool_use_lifo=True)
         with self._translated():
-            migrate(self._writer)
+            if read_only:
+                refuse_other(self.engine)
+            else:
+                migrate(self._writer)
             self.instance_id = self._instance_id()
+        self._identity = _identity(path)
+
+    def replaced(self) -> str:
+        """Why the file that is open is not the one that lies there, empty when it is; asked every moment by the host.
+
+        What is written into a file that nobody can open any more is lost at the next start: from then on nothing is
+        written, so that no server is told of mails that are kept nowhere. It is over when the file is back.
+        """
+        found = _identity(self.path)
+        self._lost = found != self._identity
+        if not self._lost:
+            return ""
+        return f"{self.path} was {'replaced' if found else 'removed'} while it was in use: nothing is written any more."
 
     def _instance_id(self) -> str:
-        with self.write() as tx:
+        with self.read() if self.read_only else self.write() as tx:
             found = tx.scalar(select(meta.c.value).where(meta.c.name == "instance_id"))
-            if found is None:
+            if found is None and not self.read_only:
                 found = secrets.token_hex(8)
                 tx.execute(insert(meta).values(name="instance_id", value=found))
-            return found
+            return found or ""
 
     @contextmanager
     def write(self) -> Generator[Connection]:
         """A write transaction; committed at the end, rolled back by an exception. Keep it short."""
+        if self._lost:
+            raise StoreError(f"{self.path} is not the file any more that was opened.", hint="See `revscript status`.")
         with self._translated(), self._turnstile, self._writer.connect() as connection, connection.begin():
             yield connection
 
@@ -124,9 +151,13 @@ class Database:
             cause = error.orig if isinstance(error, DBAPIError) else error
             if _spoils_connections(cause):
                 self.close()  # the next use makes new ones
-            raise StoreError(
-                f"{self.path}: {cause}", hint="Check that the disk has room and that the data folder can be written."
-            ) from error
+            hint = "Check that the disk has room and that the data folder can be written."
+            if self.read_only and _code(cause) == sqlite3.SQLITE_CANTOPEN:
+                hint = (
+                    "What the last host wrote is still in files beside it, which cannot be used here: use the host's "
+                    "user account, or copy the whole data folder to where you may write."
+                )
+            raise StoreError(f"{self.path}: {cause}", hint=hint) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -140,28 +171,53 @@ def inserted(result: CursorResult[Any]) -> int:
     return int(key[0])
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """(device, inode); None when there is no such file. What cannot be told now counts as a failure of the store."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    return found.st_dev, found.st_ino
+
+
 def _spoils_connections(error: BaseException | None) -> bool:
     """Whether connections keep failing after this although its cause is gone: file handles that lost their files."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, see sqlite.org/rescode.html
-    return code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+    return _code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
 
 
-def _set_up(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_TIMEOUT * 1000}",
-    ):
+def _code(error: BaseException | None) -> int:
+    """The primary code of SQLite's error (sqlite.org/rescode.html), 0 when it is none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+# Both without transactions of their own (`isolation_level`): we say BEGIN ourselves.
+
+
+def _to_write(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    return connection
 
 
-def _engine(path: Path, begin: str, **pool: Any) -> Engine:
+def _to_read(path: Path) -> sqlite3.Connection:
+    """Even to read, SQLite needs files of its own beside the database (sqlite.org/wal.html, "Read-Only Databases").
+
+    Where it may not make them and the last host has left nothing behind in its log, the database alone is all there is,
+    and nobody changes it.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    alone = not os.access(path.parent, os.W_OK) and (not log.exists() or log.stat().st_size == 0)
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: Any) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}", hide_parameters=True, poolclass=QueuePool, pool_timeout=BUSY_TIMEOUT, **pool
+        "sqlite://", creator=connect, hide_parameters=True, poolclass=QueuePool, pool_timeout=BUSY_TIMEOUT, **pool
     )
-    event.listen(engine, "connect", _set_up)
 
     def say(connection: Connection) -> None:
         connection.exec_driver_sql(begin)

@@ -179,6 +179,18 @@ class Intake(Mailboxes):
         with self._database.read() as tx:
             return [Finished(mail_id, ServerMail(*listed), cut) for mail_id, *listed, cut in tx.execute(query)]
 
+    def adopt(self, mailbox_id: int, account: str) -> int:
+        """Give what is open to the account that watches the mailbox now: its file was renamed → how many tasks."""
+        ours = select(mail.c.id).where(mail.c.mailbox_id == mailbox_id)
+        open_here = task.c.mail_id.in_(ours) & task.c.state.in_(("waiting", "running", "quarantined"))
+        stray = open_here & (task.c.account != account)
+        with self._database.read() as tx:
+            if tx.scalar(select(task.c.id).where(stray).limit(1)) is None:
+                return 0
+        with self._database.write() as tx:
+            tx.execute(update(mail).where(mail.c.id.in_(select(task.c.mail_id).where(stray))).values(account=account))
+            return tx.execute(update(task).where(stray).values(account=account)).rowcount
+
     def settled(self, mail_ids: Sequence[int], by: str, now: datetime) -> None:
         """The server was told (`by`: seen, delete, none, move:FOLDER, keyword:WORD)."""
         with self._database.write() as tx:

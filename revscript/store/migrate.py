@@ -17,11 +17,7 @@ def migrate(engine: Engine) -> None:
     current = _revision(engine)
     if current == NEWEST:
         return
-    if current is not None and current > NEWEST:
-        raise StoreError(
-            f"The database has schema {current}, this revscript knows up to {NEWEST}.",
-            hint="A newer revscript has used this instance: start that version, or restore a backup.",
-        )
+    _refuse_newer(current)
     # Alembic takes 200 ms to import: only where there is something to do.
     from alembic import command
     from alembic.config import Config
@@ -31,6 +27,25 @@ def migrate(engine: Engine) -> None:
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, NEWEST)
+
+
+def refuse_other(engine: Engine) -> None:
+    """StoreError unless the schema is NEWEST: for those who only read."""
+    current = _revision(engine)
+    _refuse_newer(current)
+    if current != NEWEST:
+        raise StoreError(
+            f"The database has schema {current or 'none'}, this revscript reads {NEWEST}.",
+            hint="The next start of `revscript run` brings it up to date.",
+        )
+
+
+def _refuse_newer(current: str | None) -> None:
+    if current is not None and current > NEWEST:
+        raise StoreError(
+            f"The database has schema {current}, this revscript knows up to {NEWEST}.",
+            hint="A newer revscript has used this instance: start that version, or restore a backup.",
+        )
 
 
 def _revision(engine: Engine) -> str | None:

@@ -9,12 +9,10 @@ from datetime import datetime
 from sqlalchemy import select
 
 from revscript.config import Mailbox
-from revscript.store.canary import KEY
+from revscript.store.canary import LABEL
 from revscript.store.database import Database
 from revscript.store.record_tables import mail_label
 from revscript.store.schema import canary, mail, mailbox, reading
-
-CANARY_LABEL = KEY.rstrip(":")  # what the engine labels a canary with
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +51,16 @@ def last_mail(database: Database, ids: Sequence[int], after: int, *, has_canary:
 
     Where there are canaries, a mail that has not been read yet does not count: it may be one.
     """
-    query = select(mail.c.id, mail.c.received_at).where(mail.c.mailbox_id.in_(ids), mail.c.id > after)
+    query = select(mail.c.id, mail.c.received_at).where(mail.c.id > after)
     if has_canary:
         query = query.where(mail.c.state != "received")
-    marked = select(mail_label.c.mail_id).where(mail_label.c.mail_id == mail.c.id, mail_label.c.text == CANARY_LABEL)
+    marked = select(mail_label.c.mail_id).where(mail_label.c.mail_id == mail.c.id, mail_label.c.text == LABEL)
     flying = (
         select(canary.c.id)
         .join(reading, reading.c.message_id == canary.c.message_id)
         .where(reading.c.mail_id == mail.c.id)
     )
     query = query.where(~marked.exists(), ~flying.exists()).order_by(mail.c.id.desc()).limit(1)
-    with database.read() as tx:
-        row = tx.execute(query).one_or_none()
-    return None if row is None else (row[0], row[1])
+    with database.read() as tx:  # one by one: of several together the index does not give the last
+        rows = [tx.execute(query.where(mail.c.mailbox_id == one)).one_or_none() for one in ids]
+    return max(((row[0], row[1]) for row in rows if row), default=None)

@@ -167,8 +167,9 @@ class Quarantine:
         with self._database.write() as tx:
             for one in which:
                 begun = _again(one, same=same) | {"generation": task.c.generation + 1}
-                done = update(task).where(task.c.id == one.id, task.c.state.in_(("done", "discarded")))
-                if one.purged_at is None and tx.execute(done.values(**begun)).rowcount:
+                kept = select(mail.c.id).where(mail.c.id == one.mail_id, mail.c.purged_at.is_(None))
+                done = update(task).where(task.c.id == one.id, task.c.state.in_(("done", "discarded")), kept.exists())
+                if tx.execute(done.values(**begun)).rowcount:
                     add_entry(tx, one.id, "rerun", by, now, why)
                     _reopen(tx, one.mail_id)
                     repeated.append(one)

@@ -1,10 +1,12 @@
 """Retention (design §10): what nobody needs any more goes, in steps so small that no commit waits for it.
 
 A mail that is done, settled and old enough loses its raw text, its Reading and what its runs recorded, unless a message
-form, a folder item, a mission's entry, an unfinished task or a pending act refers to it: then it lives as long as that.
-Its row stays as a tombstone (identity on the server, hash, times), so that it is never received again. Blobs that
-nobody refers to any more lose their heads; their rows are swept as those of a broken staging are (`blobs.py`), so that
-a crash between two steps leaves nothing half removed.
+form, a folder item, a mission's entry, an open centre entry, an unfinished task or a pending act refers to it: then it
+lives as long as that. Its row stays as a tombstone (identity on the server, hash, times), so that it is never received
+again; that it was a canary stays known as well. What lies under numbers that the server has given up (another epoch)
+need not be settled: nobody can, and should it lie there still, its tombstone is recognised. Blobs that nobody refers to
+any more lose their heads; their rows are swept as those of a broken staging are (`blobs.py`), so that a crash between
+two steps leaves nothing half removed.
 """
 
 from __future__ import annotations
@@ -16,35 +18,43 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Text, bindparam, cast, delete, func, null, or_, select, update
+from sqlalchemy import Connection, Select, Text, bindparam, cast, delete, func, null, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from revscript.store.blobs import Blobs
+from revscript.store.canary import LABEL
 from revscript.store.database import Database
 from revscript.store.record_tables import (
+    centre_entry,
     folder_item,
     form_attachment,
     form_entry,
     form_source,
     mail_label,
     mission_entry,
+    notice,
 )
-from revscript.store.schema import act, applied_effect, blob, canary, mail, reading, run, script_text, task
+from revscript.store.schema import act, applied_effect, blob, canary, mail, mailbox, reading, run, script_text, task
 
 BUDGET = 0.003  # s after which a transaction takes no further item: others wait for the door
 LOOKED_UP = 500  # mails that are looked up together
+CANARIES_KEPT = timedelta(days=90)  # at least: one that comes back late, or twice, is a canary still
 
 _Item = TypeVar("_Item")
 
 _this_mail: ColumnElement[int] = bindparam("this_mail")
-_REFERRERS = (form_source, form_attachment, form_entry, folder_item, mission_entry)
+_REFERRERS: tuple[Select[tuple[Any]], ...] = (
+    *(select(one.c.mail_id) for one in (form_source, form_attachment, form_entry, folder_item, mission_entry)),
+    select(centre_entry.c.mail_id).where(centre_entry.c.state == "open"),
+)
 _open_tasks = task.c.state.not_in(("done", "discarded"))
+_epoch = select(mailbox.c.epoch).where(mailbox.c.id == mail.c.mailbox_id).scalar_subquery()
+_is_settled = (mail.c.settle == "settled") & (mail.c.settled_at < bindparam("cutoff"))
 _is_old = (
     (mail.c.state == "done")
-    & (mail.c.settle == "settled")
     & mail.c.purged_at.is_(None)
     & (mail.c.received_at < bindparam("cutoff"))
-    & (mail.c.settled_at < bindparam("cutoff"))
+    & (_is_settled | (mail.c.epoch != _epoch))
 )
 _unfinished = or_(_open_tasks, task.c.finished_at >= bindparam("cutoff"))
 _pending = act.c.state == "pending"
@@ -53,7 +63,7 @@ _pending = act.c.state == "pending"
 _candidates = (
     select(mail.c.id)
     .where(_is_old, mail.c.id > bindparam("after"))
-    .where(*(mail.c.id.not_in(select(one.c.mail_id).where(one.c.mail_id.is_not(None))) for one in _REFERRERS))
+    .where(*(mail.c.id.not_in(one.where(one.selected_columns.mail_id.is_not(None))) for one in _REFERRERS))
     .where(mail.c.id.not_in(select(task.c.mail_id).where(_unfinished)))
     .where(mail.c.id.not_in(select(act.c.mail_id).where(_pending, act.c.mail_id.is_not(None))))
     .order_by(mail.c.id)
@@ -62,14 +72,14 @@ _candidates = (
 _still = (
     select(mail.c.id)
     .where(mail.c.id == _this_mail, _is_old)
-    .where(*(~select(one.c.mail_id).where(one.c.mail_id == _this_mail).exists() for one in _REFERRERS))
+    .where(*(~one.where(one.selected_columns.mail_id == _this_mail).exists() for one in _REFERRERS))
     .where(~select(task.c.id).where(task.c.mail_id == _this_mail, _unfinished).exists())
     .where(~select(act.c.id).where(_pending, act.c.mail_id == _this_mail).exists())
 )
 _tombstone = update(mail).where(mail.c.id == _this_mail).values(blob_id=bindparam("empty"), purged_at=bindparam("now"))
 _forget = (
     delete(reading).where(reading.c.mail_id == _this_mail),
-    delete(mail_label).where(mail_label.c.mail_id == _this_mail),
+    delete(mail_label).where(mail_label.c.mail_id == _this_mail, mail_label.c.text != LABEL),
     update(applied_effect).where(applied_effect.c.mail_id == _this_mail).values(words=""),
     update(run)
     .where(run.c.task_id.in_(select(task.c.id).where(task.c.mail_id == _this_mail)))
@@ -80,6 +90,8 @@ _over = act.c.state.in_(("sent", "dead")) & (act.c.finished_at < bindparam("cuto
 _acts = select(act.c.id).where(_over, cast(act.c.payload, Text) != "{}")
 _forget_act = update(act).where(act.c.id == bindparam("this_act")).values(payload={}, receipt=null(), error="")
 _canaries = select(canary.c.id).where(canary.c.sent_at < bindparam("cutoff"))
+_notices = select(notice.c.id).where(notice.c.at < bindparam("cutoff"), notice.c.text != "")
+_forget_notice = update(notice).where(notice.c.id == bindparam("this_notice"), notice.c.at < bindparam("cutoff"))
 
 # A script's text is of use as long as a run can be replayed with it, or a task is to run with it.
 _runs_of_kept_mails = (
@@ -104,6 +116,7 @@ class Purged:
 
     mails: list[int] = field(default_factory=list[int])
     acts: int = 0
+    notices: int = 0
     canaries: int = 0
     scripts: int = 0
     blobs: int = 0
@@ -112,14 +125,14 @@ class Purged:
 
 
 class Retention:
-    """Removes what is too old. `clock_trusted`: whether the host's clock may decide what is."""
+    """Removes what is too old. `clock_confirmed`: whether the host's clock may decide what is."""
 
     def __init__(
-        self, database: Database, blobs: Blobs, clock_trusted: Callable[[], bool], stopping: Callable[[], bool]
+        self, database: Database, blobs: Blobs, clock_confirmed: Callable[[], bool], stopping: Callable[[], bool]
     ) -> None:
         self._database = database
         self._blobs = blobs
-        self._clock_trusted = clock_trusted
+        self._clock_confirmed = clock_confirmed
         self._stopping = stopping
 
     def purge(self, now: datetime, keep: timedelta) -> Purged:
@@ -129,15 +142,20 @@ class Retention:
             return done
         self._acts(done, cutoff)
         self._mails(done, cutoff, now)
-        self._canaries(done, cutoff)
+        self._notices(done, cutoff)
+        self._canaries(done, min(cutoff, now - CANARIES_KEPT))
         self._script_texts(done)
         self._heads(done)
         if self._goes_on():
             done.rows = self._blobs.sweep(lambda: not self._goes_on())
         return done
 
+    def is_due(self, now: datetime, keep: timedelta) -> bool:
+        """Whether there are mails that could be removed."""
+        return bool(self._ask(_candidates.limit(1), cutoff=now - keep, after=0))
+
     def _goes_on(self) -> bool:
-        return not self._stopping() and self._clock_trusted()
+        return not self._stopping() and self._clock_confirmed()
 
     def _in_small_steps(self, items: Iterable[_Item], step: Callable[[Connection, _Item], Any]) -> None:
         queue = deque(items)
@@ -152,7 +170,7 @@ class Retention:
         with self._database.read() as tx:
             return list(tx.scalars(query, values))
 
-    # ------------------------------------------------------------ mails and acts
+    # ------------------------------------------------------------ mails, acts, notices, canaries
 
     def _mails(self, done: Purged, cutoff: datetime, now: datetime) -> None:
         empty: int | None = None
@@ -184,6 +202,13 @@ class Retention:
             done.acts += tx.execute(_forget_act, {"this_act": act_id}).rowcount
 
         self._in_small_steps(self._ask(_acts, cutoff=cutoff), step)
+
+    def _notices(self, done: Purged, cutoff: datetime) -> None:
+        def step(tx: Connection, notice_id: int) -> None:
+            values = {"this_notice": notice_id, "cutoff": cutoff}
+            done.notices += tx.execute(_forget_notice.values(text=""), values).rowcount
+
+        self._in_small_steps(self._ask(_notices, cutoff=cutoff), step)
 
     def _canaries(self, done: Purged, cutoff: datetime) -> None:
         def step(tx: Connection, canary_id: int) -> None:

@@ -103,6 +103,7 @@ mail = Table(
     ),
     UniqueConstraint("mailbox_id", "epoch", "server_key", "server_size", "server_date"),
     Index(None, "mailbox_id", "settle", "state"),
+    Index(None, "mailbox_id", "id"),
     Index(None, "state"),
     Index(None, "sha256"),
     Index(None, "blob_id"),
@@ -158,6 +159,7 @@ task_entry = Table(
     column("at", Time, "when"),
     column("why", Text, "the reason given", default=""),
     Index(None, "task_id"),
+    Index(None, "kind", "by", "why"),
     **NEVER_REUSE,
 )
 

@@ -3,8 +3,9 @@
 SECURITY: whoever reaches the port may ask; by default that is this machine alone. The answers hold names of accounts
 and servers' complaints, never credentials and nothing from mails. Nothing of a request is used but its path. A request
 is a head of at most 8 KiB within 5 s, its body is not read, the connection ends with the answer. At most 32 connections
-are served; one more ends the oldest, so that slow clients only hurt each other. The database is asked by one thread at
-a time, and whoever asks does not wait for it longer than a few seconds.
+are served, each by a thread; one more ends the oldest, so that slow clients only hurt each other, and is ended itself
+while the answers hang. The database is asked by one thread at a time, and whoever asks does not wait for it longer than
+a few seconds.
 """
 
 from __future__ import annotations

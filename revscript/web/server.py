@@ -25,7 +25,8 @@ import structlog
 MAX_HEAD = 8192  # bytes of request line and header fields
 HEAD_WITHIN = 5.0  # s from the connection until the head is there
 ANSWER_WITHIN = 5.0  # s in which the client must take the answer
-MOST_CONNECTIONS = 32
+MOST_CONNECTIONS = 32  # and threads
+WAY_OUT_WITHIN = 0.1  # s that an ended connection's thread gets to make room
 
 log = structlog.get_logger()
 
@@ -67,6 +68,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.address_family = family
         self.routes = routes
         self._guard = threading.Lock()
+        self._slots = threading.BoundedSemaphore(MOST_CONNECTIONS)  # one for each thread
         self._open: OrderedDict[socket.socket, None] = OrderedDict()
         super().__init__((str(address[0]), int(address[1])), _Handler)
 
@@ -96,14 +98,33 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own."""
+        """Answer in a thread of its own, for which the oldest makes room; while answers hang, nobody is taken on."""
+        if not self._slots.acquire(blocking=False):
+            self._end_oldest()
+            if not self._slots.acquire(timeout=WAY_OUT_WITHIN):
+                self.shutdown_request(request)
+                return
         with self._guard:
-            if len(self._open) >= MOST_CONNECTIONS:
+            self._open[request] = None
+        try:
+            work = (request, client_address)
+            threading.Thread(target=self.process_request_thread, args=work, name="web-request", daemon=True).start()
+        except RuntimeError:  # no more threads: the caller ends the connection
+            self._slots.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """The thread of a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def _end_oldest(self) -> None:
+        with self._guard:
+            if self._open:
                 oldest, _ = self._open.popitem(last=False)
                 _end(oldest)
-            self._open[request] = None
-        work = (request, client_address)
-        threading.Thread(target=self.process_request_thread, args=work, name="web-request", daemon=True).start()
 
     def shutdown_request(self, request: Any) -> None:
         """The connection is through."""

@@ -193,3 +193,20 @@ def test_what_check_would_say_is_said(tmp_path: Path) -> None:
     assert done.code == 1
     assert "error: accounts/post.json: authentication.password: secrets/post can be read by others" in done.out
     assert "Next: mend what is said above" in done.out
+
+
+def test_a_password_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    make_instance(tmp_path, {}, SCRIPT)
+    done = subprocess.run(
+        [*COMMAND, "account", "new", "post", *OPTIONS, "--password-stdin"],
+        cwd=tmp_path,
+        env=environment() | {"LC_ALL": "C"},
+        input="grün\n".encode("latin-1"),
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: The password on standard input is not UTF-8.\n")
+    assert files(tmp_path) == {"user_scripts/onEMail.py"}
+    assert new(tmp_path, "post", *OPTIONS, "--password-stdin", given="grün\n").returncode == 0
+    assert (tmp_path / "secrets" / "post").read_bytes() == "grün\n".encode()

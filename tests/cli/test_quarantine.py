@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import sqlite3
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from revscript.cli.options import stores_of
+from revscript.cli.rerun import Work
 from revscript.host import DATABASE
 from revscript.snapshot import Instance
 from revscript.store.database import Database
+from revscript.store.quarantine import Held, Which
 from tests.cli.command import COMMAND, environment, no_traceback, revscript
 from tests.cli.filled import filled
 from tests.engine.kit import Post, post_in
@@ -179,6 +184,41 @@ def test_a_mail_that_was_removed_cannot_be_repeated(own: Instance) -> None:
     assert "Mail 1 was removed on 2026-06-01 (retention): it cannot run again." in done.err
     told = revscript("trace", "1", cwd=own.root)
     assert "removed: raw mail and reading, because their time was over (retention)" in told.out
+
+
+def test_many_are_worked_in_steps(
+    own: Instance, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C, or a full disk, between two steps leaves whole ones, and says how far it got."""
+    monkeypatch.setattr("revscript.cli.rerun.STEP", 2)
+    with sqlite3.connect(own.data / DATABASE) as connection:
+        connection.execute("UPDATE task SET state = 'quarantined'")
+    connection.close()
+    with stores_of(own) as stores:
+        work = Work(own, stores, as_json=True)
+        held = work.quarantine.held(Which())
+        assert len(held) == 6
+        discard, steps = work.quarantine.discard, list[int]()
+
+        def interrupted(which: Sequence[Held], **how: Any) -> list[Held]:
+            steps.append(len(which))
+            if len(steps) == 3:
+                raise KeyboardInterrupt
+            return discard(which, **how)
+
+        monkeypatch.setattr(work.quarantine, "discard", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            work.discard(held, "Werbung")
+        assert steps == [2, 2, 2]
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == 4
+        assert err == "error: Ended after 4 of 6 tasks; `revscript quarantine list` shows what is left.\n"
+        assert [one.id for one in work.quarantine.held(Which())] == [one.id for one in held[4:]]
+        work.rerun(work.quarantine.held(Which()), new_script=None, why="")
+    assert rows(own, "SELECT state, count(*) FROM task GROUP BY state ORDER BY state") == [
+        ("discarded", 4),
+        ("waiting", 2),
+    ]
 
 
 def test_beside_a_running_engine(tmp_path: Path) -> None:

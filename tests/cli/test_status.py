@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import update
 
+from revscript.cli.output import ROOM
 from revscript.cli.status import RunningHost, running_host
-from revscript.cli.status_text import ROOM, tell
+from revscript.cli.status_text import tell
 from revscript.host import open_stores
 from revscript.host.lock import LOCK
 from revscript.snapshot import Instance

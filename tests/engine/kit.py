@@ -46,6 +46,7 @@ class Post:
         self.bell = Bell()
         self.later = timedelta()
         self.clock_trusted = True
+        self.clock_moved = timedelta()
         self.canaries: set[str] = set()
         self._numbers = count(1)
         self.reopen()
@@ -66,6 +67,7 @@ class Post:
             self.now,
             clock_trusted=lambda: self.clock_trusted,
             canary=lambda _mail_id, message_id: message_id in self.canaries,
+            clock_moved=lambda _then: self.clock_moved,
         )
         self.engine = Engine(
             stores.ledger, self.trying, self.sandbox, lambda: self.snapshot, self.bell, self.problems, self.now

@@ -57,6 +57,7 @@ def test_when_the_first_fails_again_the_others_stay(tmp_path: Path) -> None:
         assert "failed again, on mail 1 (ValueError: neu (line 2))" in what
         post.save(MENDED)
         post.wait_for(DONE, 4, "the next version heals them")
+        post.wait_for("SELECT count(*) FROM problem", 0, "nothing is offered any more")
     assert post.open_problems() == {}
 
 
@@ -99,13 +100,35 @@ def test_old_ones_are_offered_and_late(tmp_path: Path) -> None:
     assert post.open_problems() == {}
 
 
-def test_a_clock_that_is_off_makes_nothing_late(tmp_path: Path) -> None:
-    with post_in(tmp_path, script=MENDED) as post:
+def test_one_that_is_healed_is_an_error_until_it_is_done(tmp_path: Path) -> None:
+    with post_in(tmp_path, script=BROKEN, tries=(0, 1)) as post:
+
+        def told() -> list[tuple[str, str]]:
+            return [(one.problem.key, one.problem.severity) for one in post.problems.standing()]
+
         post.receive("Meldung")
-        post.later = timedelta(hours=2)
-        post.clock_trusted = False
         post.work()
-    assert post.ask("SELECT level, wished_level FROM notice") == [("alarm", "alarm")]
+        assert told() == [("quarantine:1", "warning")]
+        post.later = timedelta(minutes=2)
+        post.work()
+        assert told() == [("quarantine:1", "error")]
+        [before] = post.problems.standing()
+        post.save(STILL_BROKEN)
+        heal(post)
+        assert post.states() == [(1, "script", "waiting")]
+        assert told() == [("quarantine:1", "error")]
+        post.work()  # it fails, and is tried again
+        assert post.states() == [(1, "script", "waiting")]
+        assert "try 1 of 2: ValueError: neu" in post.open_problems()["quarantine:1"]
+        assert told() == [("quarantine:1", "error")]
+        assert post.problems.standing()[0].began == before.began
+        assert post.ask("SELECT severity FROM problem") == [("error",)]
+        post.save(MENDED)
+        heal(post)
+        post.later = timedelta(minutes=4)
+        post.work()
+        assert post.states() == [(1, "script", "done")]
+        assert told() == []
 
 
 def test_a_restart_in_the_middle(tmp_path: Path) -> None:

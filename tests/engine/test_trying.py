@@ -105,6 +105,42 @@ def test_a_row_that_the_store_cannot_load_is_the_mails_fault_in_the_end(
     assert post.ask("SELECT state FROM mail") == [("done",)]
 
 
+# ---------------------------------------------------------------- a host that dies
+
+
+def test_what_the_last_run_did_not_tell_is_told(tmp_path: Path) -> None:
+    """It died after the quarantine's commit; of the other task, a warning stands from before it."""
+    with post_in(tmp_path, script=BROKEN) as post:
+        post.receive("eins")
+        post.receive("zwei")
+        post.work()
+        with post.stores.database.write() as tx:
+            tx.exec_driver_sql("DELETE FROM problem WHERE key = 'quarantine:1'")
+            tx.exec_driver_sql("UPDATE problem SET severity = 'warning' WHERE key = 'quarantine:2'")
+        post.reopen()
+        with post.engine_runs():
+            assert {one.problem.key for one in post.problems.errors()} == {"quarantine:1", "quarantine:2"}
+        assert "ValueError: alt" in post.open_problems()["quarantine:1"]
+
+
+def test_what_is_over_is_told_no_more(tmp_path: Path) -> None:
+    """It died after the commit of a task of which a problem told; another task is failing still."""
+    with post_in(tmp_path, script=BROKEN, tries=(0, 60)) as post:
+        post.receive("eins")
+        post.receive("zwei")
+        post.work()
+        with post.stores.database.write() as tx:
+            tx.exec_driver_sql("UPDATE task SET state = 'done' WHERE id = 1")
+            tx.exec_driver_sql(
+                "INSERT INTO problem SELECT 'quarantine:99', severity, \"where\", what, way_out, since,"
+                " last_at FROM problem WHERE key = 'quarantine:1'"
+            )
+        post.reopen()
+        with post.engine_runs():
+            assert list(post.open_problems()) == ["quarantine:2"]
+        assert post.ask("SELECT key FROM problem") == [("quarantine:2",)]
+
+
 # ---------------------------------------------------------------- versions
 
 

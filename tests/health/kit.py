@@ -25,6 +25,7 @@ from revscript.store.intake import Incoming, Intake
 from revscript.store.ledger import Ledger
 from revscript.store.outbox import Outbox
 
+METHODS = {"methods": {"centre": True}}
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
 
@@ -159,7 +160,7 @@ def account(user: str = "einsatz", **more: Any) -> dict[str, Any]:
     """An account file's content that receives by IMAP."""
     receiving = {"protocol": "imap", "host": "mail.fuest.example"}
     login = {"method": "password", "username": user, "password": "geheim"}
-    return {"address": f"{user}@fuest.example", "authentication": login, "receiving": receiving} | more
+    return {"address": f"{user}@fuest.example", "authentication": login, "receiving": receiving, **METHODS} | more
 
 
 def rows_of(database: Database, query: str) -> list[tuple[Any, ...]]:

@@ -132,7 +132,7 @@ def test_it_says_where_it_got_stuck(smtp_sink: SmtpSink, tmp_path: Path, how: st
     port = free_ports(1)[0] if how == "nobody there" else smtp_sink.port
     with flying(tmp_path, port, CANARY) as aviary:
         aviary.after(0)
-        words = {"nobody there": "Connection refused", "refused": "no machines", "later": "try later"}[how]
+        words = {"nobody there": "refuses the connection", "refused": "no machines", "later": "try later"}[how]
         wait_until(lambda: rows_of(aviary.database, "SELECT error FROM act WHERE error != ''") != [], 10, "a try")
         said = aviary.after(5.1)
         assert said is not None
@@ -223,3 +223,12 @@ def test_from_end_to_end_by_a_real_mailbox(
             raw = cast("dict[int, dict[bytes, bytes]]", client.fetch([uid], ["BODY.PEEK[]"]))[uid][b"BODY[]"]
         assert aviary.comes_back(raw)
         assert aviary.after(6) is None
+
+
+def test_none_is_sent_where_nobody_reads_what_comes(smtp_sink: SmtpSink, tmp_path: Path) -> None:
+    """Without a method a mail is done without being read: no canary would ever be seen."""
+    with flying(tmp_path, smtp_sink.port) as aviary:
+        idle = account(canary=True, sending=smtp(smtp_sink.port), methods={"script": False, "centre": False})
+        aviary.snapshot = snapshot({"post": idle})
+        assert aviary.after(60) is None
+        assert aviary.sent() == 0

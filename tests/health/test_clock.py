@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from revscript.errors import StoreError
 from revscript.health.clock import HostClock, span
+from revscript.health.clock_memory import ClockMemory
+from revscript.store.database import Database
+from revscript.store.notes import write_note
 from tests.health.kit import Sink, Time
 
 HOUR = 3600.0
@@ -20,12 +26,28 @@ SERVER = "mail.fuest.example"
 class Post:
     """A host with its clock, and a mail server whose clock is right."""
 
-    def __init__(self, wrong: float = 0.0, look_every: float = 90.0) -> None:
+    boots = 1
+
+    def __init__(self, wrong: float = 0.0, look_every: float = 90.0, database: Database | None = None) -> None:
         self.time = Time(wrong)
         self.sink = Sink()
-        self.clock = HostClock(self.time.wall, self.sink, self.time.steady)
-        self.looked = self.time.wall()
+        self.database = database
         self.look_every = look_every
+        self.start()
+
+    def start(self, boot: str = "boot 1") -> None:
+        """The host starts, or starts again; it knows nothing but what is in the store."""
+        memory = ClockMemory(self.database, boot) if self.database else None
+        self.clock = HostClock(self.time.wall, self.sink, self.time.steady, memory)
+        self.looked = self.time.wall()
+        self.clock.check()
+
+    def boot(self, off: float = 600.0) -> None:
+        """The machine was off for a while; its steady clock begins anew."""
+        self.time.pass_(off)
+        now, self.boots = self.time.steady_seconds, self.boots + 1
+        self.time.steady = lambda: self.time.steady_seconds - now  # type: ignore[method-assign]
+        self.start(f"boot {self.boots}")
 
     def look(self, *ages: float, source: str = SERVER) -> None:
         """A look into the mailbox: a mail for each of the ages (s before now, by the server's clock)."""
@@ -116,7 +138,7 @@ def test_a_mail_that_runs_right_after_a_jump_is_not_judged_by_it() -> None:
     assert "clock" in post.sink
 
 
-def test_one_https_answer_confirms_or_refutes() -> None:
+def test_one_https_answer_confirms_and_two_refute() -> None:
     post = Post(HOUR)
     post.time.set_wall(-HOUR)
     post.time.pass_(5)
@@ -124,6 +146,7 @@ def test_one_https_answer_confirms_or_refutes() -> None:
     assert post.clock.trusted
     post.time.set_wall(-HOUR)
     post.time.pass_(5)
+    post.ping()
     post.ping()
     assert not post.clock.trusted
     assert post.clock.offset == pytest.approx(HOUR, abs=10)
@@ -144,11 +167,23 @@ def test_wrong_from_the_start_shows_by_mails(wrong: float) -> None:
     assert post.clock.trusted
 
 
-def test_wrong_from_the_start_shows_by_one_https_answer() -> None:
+def test_wrong_from_the_start_shows_by_two_https_answers() -> None:
     post = Post(-HOUR)
+    post.ping()
+    assert post.clock.trusted
+    post.wait(300)
     post.ping()
     assert not post.clock.trusted
     assert "60 min behind" in post.sink["clock"].what
+
+
+def test_an_answer_that_a_cache_repeats_proves_nothing() -> None:
+    """Its date stands still, and so never agrees with itself."""
+    post = Post()
+    for turn in range(10):
+        post.wait(300)
+        post.ping(wrong=-2400 - 300 * turn)
+        assert post.clock.trusted
 
 
 def test_a_single_mail_from_the_future_proves_nothing() -> None:
@@ -309,6 +344,173 @@ def test_whatever_is_set_mails_tell_in_the_end(steps: list[tuple[float, int]]) -
         assert post.clock.trusted
     elif abs(post.time.wrong) > 300:
         assert not post.clock.trusted
+
+
+# ---------------------------------------------------------------- across restarts
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Post]:
+    """A host that remembers."""
+    database = Database(tmp_path / "clock.db")
+    yield Post(database=database)
+    database.close()
+
+
+@pytest.mark.parametrize("by", [-HOUR, 72 * HOUR])
+def test_a_doubted_clock_is_doubted_after_a_restart(kept: Post, by: float) -> None:
+    kept.time.set_wall(by)
+    kept.wait(5)
+    said = kept.sink["clock"].what
+    kept.start()
+    assert not kept.clock.trusted
+    assert kept.sink["clock"].what == said
+    kept.time.set_wall(-by)
+    kept.wait(5)
+    assert kept.clock.trusted
+    kept.start()
+    assert kept.clock.trusted
+
+
+def test_set_while_the_host_was_down(kept: Post) -> None:
+    kept.time.pass_(3 * HOUR)
+    kept.time.set_wall(72 * HOUR)
+    kept.start()
+    assert not kept.clock.trusted
+    assert "set forward by 3 days" in kept.sink["clock"].what
+
+
+def test_a_long_time_off_is_no_jump(kept: Post) -> None:
+    kept.time.pass_(72 * HOUR)
+    kept.start()
+    assert kept.clock.trusted
+    kept.boot(off=72 * HOUR)
+    assert kept.clock.trusted
+
+
+def test_a_boot_with_a_clock_that_goes_back_in_time(kept: Post) -> None:
+    """No battery: the clock stands at the time of the machine's making."""
+    kept.wait(600)
+    kept.time.set_wall(-1000 * 24 * HOUR)
+    kept.boot()
+    assert not kept.clock.trusted
+    assert "set back by 1000 days" in kept.sink["clock"].what
+    kept.time.set_wall(1000 * 24 * HOUR)  # NTP
+    kept.wait(5)
+    kept.ping()
+    assert kept.clock.trusted
+
+
+def test_a_boot_takes_no_doubt_away(kept: Post) -> None:
+    kept.time.set_wall(72 * HOUR)
+    kept.wait(5)
+    kept.boot()
+    assert not kept.clock.trusted
+    kept.time.set_wall(-72 * HOUR)
+    kept.boot()
+    assert not kept.clock.trusted
+    kept.mail()
+    kept.mail()
+    kept.mail()
+    assert kept.clock.trusted
+
+
+@pytest.mark.parametrize("note", ["", "{}", '{"wall": "2026-11-24T10:00:00", "steady": 1}', "\x00"])
+def test_a_note_that_means_nothing(kept: Post, note: str) -> None:
+    assert kept.database
+    write_note(kept.database, "clock", note)
+    kept.start()
+    assert kept.clock.trusted
+
+
+def test_a_store_that_fails_is_done_without(kept: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr("revscript.health.clock_memory.write_note", fail)
+    kept.time.set_wall(HOUR)
+    kept.wait(120)
+    assert not kept.clock.trusted
+    monkeypatch.setattr("revscript.health.clock_memory.read_note", fail)
+    kept.start()
+    assert kept.clock.trusted  # nobody knows better
+
+
+# ---------------------------------------------------------------- to delete by it
+
+
+def test_to_delete_by_a_clock_somebody_must_have_confirmed_it(kept: Post) -> None:
+    assert not kept.clock.confirmed
+    kept.wait(HOUR)
+    assert not kept.clock.confirmed
+    kept.mail()
+    assert not kept.clock.confirmed
+    kept.mail()
+    assert kept.clock.confirmed
+    kept.wait(5)
+    kept.start()
+    assert kept.clock.confirmed
+    kept.boot(off=20 * HOUR)
+    assert kept.clock.confirmed  # it is not ahead by more than that
+    kept.boot(off=25 * HOUR)
+    assert not kept.clock.confirmed
+    kept.ping()
+    assert kept.clock.confirmed
+
+
+def test_a_clock_that_was_set_must_be_confirmed_again() -> None:
+    post = Post()
+    post.ping()
+    assert post.clock.confirmed
+    post.time.set_wall(HOUR)
+    assert not post.clock.confirmed
+    post.time.set_wall(-HOUR)
+    assert post.clock.trusted
+    assert not post.clock.confirmed
+    post.ping()
+    assert post.clock.confirmed
+
+
+def test_a_machine_that_woke_up_years_ahead_deletes_nothing() -> None:
+    post = Post(10 * 365 * 24 * HOUR)
+    for _ in range(20):
+        assert not post.clock.confirmed
+        post.mail()
+        post.wait(180)
+        post.ping()
+
+
+def test_mailboxes_that_are_polled_rarely_confirm_as_well() -> None:
+    post = Post(look_every=1e9)
+    for _ in range(2):
+        post.wait(1500)
+        post.look(700.0)
+    assert post.clock.confirmed
+
+
+def test_old_mails_moved_into_the_mailbox_confirm_nothing() -> None:
+    post = Post()
+    for days in (400, 300, 30, 2):
+        post.wait(600)
+        post.look(days * 24 * HOUR)
+    assert not post.clock.confirmed
+
+
+# ---------------------------------------------------------------- how long ago
+
+
+def test_what_was_before_a_jump_is_no_older_by_it(kept: Post) -> None:
+    first = kept.time.wall()
+    kept.wait(60)
+    kept.time.set_wall(72 * HOUR)
+    kept.wait(60)
+    between = kept.time.wall()
+    kept.time.set_wall(-HOUR)
+    kept.wait(60)
+    kept.start()
+    for then, seconds in ((first, 180), (kept.time.wall() - timedelta(seconds=60), 60)):
+        assert (kept.time.wall() - then - kept.clock.moved_since(then)).total_seconds() == pytest.approx(seconds)
+    assert not kept.clock.moved_since(between)  # the clock showed that a second time
 
 
 def test_durations_in_words() -> None:

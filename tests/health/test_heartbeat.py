@@ -80,7 +80,7 @@ def test_one_that_fails_is_tried_again_soon(pulse: Pulse, https: HttpReceiver) -
     pulse.after(0)
     problem = pulse.sink["heartbeat"]
     assert problem.severity == "warning"
-    assert "localhost answered 500: down" in problem.what
+    assert "localhost answered 500 Internal Server Error." in problem.what
     assert "s3cret" not in problem.what + problem.way_out
     pulse.after(29)
     assert len(https.calls) == 1

@@ -1,14 +1,19 @@
-"""The canary in a whole host: real Dovecot, real SMTP, and what the provider does between them."""
+"""A whole host: the canary with real Dovecot, real SMTP, and what the provider does; and a clock that somebody sets."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from revscript.host import Host
+from revscript.model import wall_clock
 from tests.instance import imap_account, make_instance, rows, running, smtp, wait_until
+from tests.outbound.post import payload
+from tests.servers import free_ports
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp_sink import SmtpSink
 
@@ -76,3 +81,42 @@ def test_a_canary_goes_round_until_the_provider_keeps_it(
         (0,),
     ]
     assert rows(instance, "SELECT DISTINCT exit FROM task WHERE state = 'done'") == [("ignored",)]
+
+
+def test_setting_the_clock_kills_no_mail(tmp_path: Path) -> None:
+    """Three days ahead: what waits in the outbox is not too late, and goes on being tried."""
+    ahead = timedelta()
+
+    def clock() -> datetime:
+        return wall_clock() + ahead
+
+    account = {"address": "einsatz@fuest.example", "sending": smtp(free_ports(1)[0])}
+    settings = {"web": {"enabled": False}, "outbox": {"retry": [0.05]}, "alerts": {"after": 0.005}}
+    instance = make_instance(tmp_path, {"post": account}, settings=settings)
+    host = Host(instance, clock)
+    host.start()
+    try:
+        outbox, now = host.stores.outbox, clock()
+        with host.stores.database.write() as tx:
+            until = now + timedelta(hours=48)
+            outbox.add(
+                tx,
+                key="one",
+                kind="mail",
+                lane="smtp:post",
+                level="info",
+                payload=payload(),
+                not_after=until,
+                now=now,
+                mail_id=None,
+            )
+        host.bell.ring("act")
+        lane = "lane:smtp:post"
+        wait_until(lambda: lane in [one.problem.key for one in host.problems.errors()], 10, "delayed for too long")
+        ahead = timedelta(days=3)
+        tries = rows(instance, "SELECT tries FROM act")[0][0]
+        wait_until(lambda: rows(instance, "SELECT tries FROM act")[0][0] > tries + 3, 10, "more tries")
+        assert rows(instance, "SELECT state FROM act") == [("pending",)]
+        assert not host.host_clock.trusted
+    finally:
+        host.stop()

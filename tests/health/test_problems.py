@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from revscript.errors import StoreError
+from revscript.errors import StoreError, Unstorable
 from revscript.health import Problems, stored_problems
 from revscript.model import Problem
 from revscript.store import problems as rows
@@ -143,6 +145,41 @@ def test_a_store_that_is_gone_stops_nobody(database: Database, monkeypatch: pyte
     monkeypatch.undo()
     problems.flush()
     assert stored_problems(database) == []
+
+
+def test_a_name_that_is_not_utf8_is_a_problem_like_others(database: Database) -> None:
+    problems = made(database, Time())
+    name = os.fsdecode(b"accounts/b\xfcro.json")
+    problems.report(Problem(f"file:{name}:", name, f"{name} is wrong.", f"Rename {name}."))
+    problems.report(THING)
+    assert problems.written
+    one = next(one.problem for one in stored_problems(database) if one.problem != THING)
+    assert one.where == "accounts/b\\udcfcro.json"
+    assert f"{one.key}{one.what}{one.way_out}".encode()
+    problems.clear(f"file:{name}:")
+    assert [one.problem for one in stored_problems(database)] == [THING]
+
+
+@pytest.mark.parametrize("fault", [KeyError("bug"), Unstorable("refused")])
+def test_one_that_cannot_be_written_does_not_stop_the_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    problems, write = made(database, Time()), rows.write
+
+    def picky(database: Database, problem: Problem, *times: datetime) -> None:
+        if problem.key == STATE.key:
+            raise fault
+        write(database, problem, *times)
+
+    monkeypatch.setattr(rows, "write", picky)
+    with database.write():  # so that all are written at once
+        for problem in (STATE, THING, WARNING):
+            problems.report(problem)
+    problems.flush()
+    assert {one.problem.key for one in stored_problems(database)} == {THING.key, WARNING.key}
+    monkeypatch.undo()
+    problems.flush()
+    assert problems.written
 
 
 def test_inside_a_transaction_it_waits_for_its_end(database: Database) -> None:

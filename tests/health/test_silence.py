@@ -147,7 +147,7 @@ def test_canaries_break_no_silence(tmp_path: Path) -> None:
     now = quiet.time.wall()
     for turn in range(5):
         quiet.time.pass_(15 * MINUTE)
-        flight = quiet.canaries.send("post", f"c{turn}@fuest.example", f"canary:post:{turn}", {}, now, now)
+        flight = quiet.canaries.send("post", f"{turn:040x}@fuest.example", f"canary:post:{turn}", {}, now, now)
         mail_id = quiet.receive("post", read=False)
         quiet.silence.check(quiet.snapshot)  # not read yet: it may be anything
         quiet.read(mail_id, flight.message_id)

@@ -41,8 +41,8 @@ def stores(tmp_path: Path) -> Iterator[Stores]:
 class Kept:
     """An instance's regular jobs."""
 
-    def __init__(self, stores: Stores, root: Path, *, trusted: bool = True) -> None:
-        self.sink = Sink()
+    def __init__(self, stores: Stores, root: Path, *, confirmed: bool = True) -> None:
+        self.sink, self.confirmed = Sink(), confirmed
         instance = make_instance(root, {}, settings={"retention": {"raw_mail": 30}})
         upkeep = Upkeep(
             root,
@@ -51,7 +51,7 @@ class Kept:
             lambda: load_snapshot(instance),
             self.sink,
             lambda: LATER,
-            lambda: trusted,
+            lambda: self.confirmed,
             threading.Event(),
         )
         self.jobs = {job.name: job for job in upkeep.jobs()}
@@ -84,10 +84,18 @@ def test_retention_goes_by_the_settings_and_logs_numbers_alone(stores: Stores, t
     assert SECRET not in str(line)
 
 
-def test_a_doubted_clock_purges_nothing(stores: Stores, tmp_path: Path) -> None:
+def test_a_clock_that_nobody_has_confirmed_purges_nothing_and_says_so(stores: Stores, tmp_path: Path) -> None:
+    kept = Kept(stores, tmp_path, confirmed=False)
+    kept.do("retention")
+    assert not kept.sink.standing  # there is nothing to remove
     make_mail(stores, mailbox(stores), 1)
-    Kept(stores, tmp_path, trusted=False).do("retention")
+    kept.do("retention")
     assert not any(row.purged_at for row in rows(stores, mail))
+    assert kept.sink.standing["retention"].severity == "warning"
+    kept.confirmed = True
+    kept.do("retention")
+    assert all(row.purged_at for row in rows(stores, mail))
+    assert not kept.sink.standing
 
 
 def test_what_a_broken_fetch_left_is_swept_while_the_host_runs(stores: Stores, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def scripted(says: Mapping[str, Answer], timeout: float = 5.0, hard_cap: int = 1
 
 def test_the_scripted_server_works() -> None:
     with scripted({"FETCH": listing()}) as session:
-        assert session.list().mails == (ServerMail("7", "1", 5, "2026-11-24T10:00:00+01:00"),)
+        assert session.list().mails == (ServerMail("7", "1", 5, "2026-11-24T09:00:00+00:00"),)
 
 
 @pytest.mark.parametrize(

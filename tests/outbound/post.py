@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,13 +13,16 @@ from sqlalchemy import select
 
 from revscript.config import Outbox as RetrySettings
 from revscript.health import Problems
-from revscript.model import Problem, wall_clock
+from revscript.jail.reading.model import MailAddress, Reading
+from revscript.model import Problem, ServerMail, wall_clock
 from revscript.outbound.courier import Courier, Deliverer
 from revscript.outbound.mail import MailDelivery
 from revscript.snapshot import Snapshot, load_snapshot
 from revscript.store.bell import Bell
 from revscript.store.blobs import Blobs
 from revscript.store.database import Database
+from revscript.store.intake import Incoming, Intake
+from revscript.store.ledger import Ledger
 from revscript.store.outbox import Outbox
 from revscript.store.schema import act
 from tests.instance import make_instance, smtp, wait_until
@@ -53,6 +57,7 @@ class PostOffice:
         settings: dict[str, Any] = {"network": {"connect_timeout": 2, "read_timeout": 2} | network}
         self.snapshot: Snapshot = load_snapshot(make_instance(root, accounts, settings=settings))
         assert not self.snapshot.findings, self.snapshot.findings
+        self._uids = itertools.count(1)
         self.database = Database(root / "post.db")
         self.blobs = Blobs(self.database)
         self.outbox = Outbox(self.database)
@@ -61,11 +66,39 @@ class PostOffice:
         self.mail = MailDelivery(self.blobs, lambda: self.snapshot, self.database.instance_id, root)
         self.retry = RetrySettings(retry=(0.05, 0.1))
         self._ways = ways or {"mail": self.mail}
+        self.ahead = timedelta()  # by how much somebody has set the clock since the start
+        self.clock_trusted = True
+        self.patience = 60.0
         self.courier = self.new_courier()
 
     def new_courier(self) -> Courier:
         """A courier on the same outbox, as after a restart."""
-        return Courier(self.outbox, self._ways, lambda: self.retry, self.bell, self.problems, wall_clock)
+        return Courier(
+            self.outbox,
+            self._ways,
+            lambda: self.retry,
+            self.bell,
+            self.problems,
+            self.now,
+            clock_trusted=lambda: self.clock_trusted,
+            clock_moved=lambda _then: self.ahead,
+            patience=lambda: self.patience,
+        )
+
+    def now(self) -> datetime:
+        """The office's clock."""
+        return wall_clock() + self.ahead
+
+    def answer(self, key: str, *to: str, of: str = "leitstelle@x.example", **more: Any) -> int:
+        """A mail into the outbox that a script sends because of a mail `of` somebody."""
+        intake, uid = Intake(self.database, self.blobs), str(next(self._uids))
+        box = intake.mailbox_id("imap", "imap.fuest.example", "post", "INBOX")
+        intake.begin_epoch(box, "1", 1)
+        mail = Incoming(ServerMail("1", uid, 4), self.blobs.stage([b"Mail"]))
+        (receipt,) = intake.receive(box, "post", [mail], ("script",), "0" * 64, wall_clock())
+        read = Reading(sender=MailAddress(address=of))
+        Ledger(self.database, self.blobs).store_reading(receipt.mail_id, read, wall_clock())
+        return self.add(key, *(to or (of,)), mail_id=receipt.mail_id, **more)
 
     def add(
         self,
@@ -74,6 +107,7 @@ class PostOffice:
         lane: str = "smtp:post",
         level: str = "info",
         not_after: datetime | None = None,
+        mail_id: int | None = None,
         **more: Any,
     ) -> int:
         """A mail into the outbox."""
@@ -88,7 +122,7 @@ class PostOffice:
                 payload=payload(*to, **more),
                 not_after=not_after or now + timedelta(hours=1),
                 now=now,
-                mail_id=None,
+                mail_id=mail_id,
             )
         self.bell.ring("act")
         return act_id

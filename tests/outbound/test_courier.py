@@ -94,15 +94,6 @@ def test_refused_recipients_are_named(smtp_sink: SmtpSink, tmp_path: Path) -> No
         office.wait(nobody, "dead")
 
 
-def test_too_late_is_dead(smtp_sink: SmtpSink, tmp_path: Path) -> None:
-    office = PostOffice(tmp_path, {"post": smtp_sink.port})
-    late = office.add("late", not_after=wall_clock() - timedelta(seconds=1))
-    with delivering(office):
-        assert "too late" in office.wait(late, "dead").error
-        office.wait_problem(f"act:{late}")
-    assert not smtp_sink.attempts
-
-
 def test_tries_end_when_it_is_too_late(tmp_path: Path) -> None:
     with delivering(PostOffice(tmp_path, {"post": free_ports(1)[0]})) as office:
         act = office.add("one", not_after=wall_clock() + timedelta(seconds=1))

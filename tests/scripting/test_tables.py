@@ -11,12 +11,13 @@ from tests.scripting.fake import FakeSession, run
 
 UNITS = 'Funk;Name;Ort\n1/44;"Florian; eins";Süd\n 1/45 ;Florian 2;Süd\n\n2/44;Florian 3;\n1/44;zweiter;Nord\n'
 LEVELS = '{"B 3": {"level": "alarm", "n": 3, "tags": ["x"]}, "H 1": {"level": "info"}}'
+GAPS = "unit;mail\nA1;a1@wache.example\n;alle@wache.example\n"
 PHONES = '[{"nr": 1, "name": "A"}, {"nr": 2.5, "name": null}, {"nr": "2", "more": true}]'
 
 
 def logged(body: str, **tables: str) -> list[str]:
     session = FakeSession()
-    session.tables = {"units.csv": UNITS, "levels.json": LEVELS, "phones.json": PHONES} | tables
+    session.tables = {"units.csv": UNITS, "levels.json": LEVELS, "phones.json": PHONES, "gaps.csv": GAPS} | tables
     return run(body, session).lines
 
 
@@ -33,6 +34,8 @@ def value(expression: str) -> str:
         ("tables('units').get('9/99')", "None"),
         ("tables('units').get('9/99', 'Name')", "None"),
         ("tables('units').get('')", "None"),
+        ("[tables('gaps').get(key) for key in (None, '', [], {}, 1.5, True, mail)]", "[" + "None, " * 6 + "None]"),
+        ("[row['mail'] for row in tables('gaps').find(unit='')]", "['alle@wache.example']"),
         ("[row['Funk'] for row in tables('units').find(Ort='Süd')]", "['1/44', '1/45']"),
         ("[row['Name'] for row in tables('units').find(Funk='1/44', Ort='Nord')]", "['zweiter']"),
         ("tables('units').find(Ort='West')", "()"),
@@ -60,7 +63,7 @@ def test_looking_up(expression: str, result: str) -> None:
         (
             "tables('unist')",
             KeyError,
-            "'unist'; there are: units, levels, phones, bad, worse; did you mean 'units'?",
+            "'unist'; there are: units, levels, phones, gaps, bad, worse; did you mean 'units'?",
         ),
         ("tables('units.csv')", KeyError, "did you mean 'units'?"),
         ("tables(1)", TypeError, "a int was given where a table's name is needed"),

@@ -16,6 +16,7 @@ from revscript.model import Asked, Outcome, Trouble, sha256_hex
 from revscript.snapshot import Script
 from revscript.store.ledger import RunRecord
 from revscript.store.record_tables import (
+    centre_entry,
     folder_item,
     form_attachment,
     form_entry,
@@ -24,6 +25,7 @@ from revscript.store.record_tables import (
     message_form,
     mission,
     mission_entry,
+    notice,
 )
 from revscript.store.retention import Purged, Retention
 from revscript.store.schema import act, applied_effect, blob, mail, reading, run, task
@@ -76,7 +78,9 @@ def work(stores: Stores, mail_id: int, runs: Script) -> None:
 
 
 def purge(stores: Stores, **more: Any) -> Purged:
-    retention = Retention(stores.database, stores.blobs, **{"clock_trusted": bool_true, "stopping": bool_false} | more)
+    retention = Retention(
+        stores.database, stores.blobs, **{"clock_confirmed": bool_true, "stopping": bool_false} | more
+    )
     return retention.purge(LATER, KEEP)
 
 
@@ -148,6 +152,10 @@ def mission_tells_of_it(stores: Stores, mail_id: int) -> None:
     add(stores, mission_entry, mission_id=a_mission(stores), kind="changed", text="x", by="x", at=NOW, mail_id=mail_id)
 
 
+def centre_shows_it(stores: Stores, mail_id: int) -> None:
+    add(stores, centre_entry, mail_id=mail_id, state="open", at=NOW)
+
+
 def it_is_in_quarantine(stores: Stores, mail_id: int) -> None:
     set_values(stores, task, task.c.mail_id == mail_id, state="quarantined")
 
@@ -198,6 +206,11 @@ def an_act(stores: Stores, mail_id: int | None, state: str, data: bytes | None =
     )
 
 
+def a_notice(stores: Stores, mail_id: int, key: str = "k") -> int:
+    words = {"audience": "all", "name": "", "text": f"{SECRET}, Hauptstr. 5", "level": "info", "wished_level": "info"}
+    return add(stores, notice, key=key, updates=0, mail_id=mail_id, as_of=NOW, at=NOW, **words)
+
+
 def set_values(stores: Stores, table: Table, where: Any, **values: Any) -> None:
     with stores.database.write() as tx:
         tx.execute(update(table).where(where).values(**values))
@@ -209,6 +222,7 @@ REFERRERS: Sequence[Refer] = (
     form_tells_of_it,
     folder_holds_of_it,
     mission_tells_of_it,
+    centre_shows_it,
     it_is_in_quarantine,
     it_waits_again,
     it_was_done_only_now,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
 import sys
@@ -164,3 +165,53 @@ def test_nobody_else_may_read_the_store(tmp_path: Path) -> None:
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "new").iterdir()}
     assert set(modes.values()) == {0o600}, modes
     database.close()
+
+
+# ---------------------------------------------------------------- read only
+
+
+def test_who_only_reads_makes_and_writes_nothing(stores: Stores) -> None:
+    path = stores.database.path
+    with pytest.raises(StoreError, match="unable to open"):
+        Database(path.with_name("other.db"), read_only=True)
+    assert not path.with_name("other.db").exists()
+    put(stores.database, "new")
+    reader = Database(path, read_only=True)
+    assert reader.instance_id == stores.database.instance_id
+    assert names(reader) == {"new"}
+    put(stores.database, "newer")
+    assert names(reader) == {"new", "newer"}
+    with pytest.raises(StoreError, match="readonly"):
+        put(reader, "x")
+    reader.close()
+
+
+def test_who_only_reads_does_not_bring_an_old_schema_up(tmp_path: Path) -> None:
+    path = tmp_path / "revscript.db"
+    database = Database(path)
+    with database.write() as tx:
+        tx.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="schema 0001, this revscript reads 0002") as refusal:
+        Database(path, read_only=True)
+    assert "revscript run" in refusal.value.hint
+    assert path.read_bytes() == before
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StoreError, match="schema none"):
+        Database(tmp_path / "empty.db", read_only=True)
+
+
+def test_into_a_file_that_is_gone_nothing_is_written(stores: Stores) -> None:
+    database, aside = stores.database, stores.database.path.with_name("aside")
+    assert database.replaced() == ""
+    database.path.rename(aside)
+    assert "was removed while it was in use" in database.replaced()
+    with pytest.raises(StoreError, match="not the file any more"), database.write():
+        pass
+    shutil.copy(aside, database.path)
+    assert "was replaced while it was in use" in database.replaced()
+    aside.replace(database.path)
+    assert database.replaced() == ""
+    with database.write():
+        pass

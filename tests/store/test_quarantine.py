@@ -128,10 +128,12 @@ def test_a_mail_that_retention_has_removed_is_left_alone(stores: Stores, box: in
     fail(stores, 1)
     quarantine = Quarantine(stores.database)
     quarantine.discard(quarantine.held(Which()), by="cli:mue", why="Werbung", now=NOW)
+    before = quarantine.tasks(Which(mail_id=1))
     with stores.database.write() as tx:
         tx.execute(mail.update().values(purged_at=NOW))
     done = quarantine.tasks(Which(mail_id=1))
     assert done[0].purged_at == NOW
+    assert quarantine.repeat(before, same=True, by="cli:mue", why="", now=NOW) == []  # removed since it was looked at
     assert quarantine.repeat(done, same=True, by="cli:mue", why="", now=NOW) == []
     assert rows(stores, task)[0].state == "discarded"
 

@@ -14,7 +14,9 @@ from sqlalchemy import text
 from revscript.errors import StoreError
 from revscript.host import Stores
 from revscript.store.blobs import BlobMissing
-from revscript.store.record_tables import folder_item, form_attachment
+from revscript.store.canary import LABEL
+from revscript.store.pulse import last_mail
+from revscript.store.record_tables import folder_item, form_attachment, mail_label, notice
 from revscript.store.retention import Purged, Retention
 from revscript.store.schema import act, blob, blob_chunk, canary, mail, run, script_text, task
 from tests.store.kit import NOW, count, listed, mailbox, opened, receive, rows
@@ -24,9 +26,11 @@ from tests.store.retention_kit import (
     SECRET,
     Refer,
     a_name,
+    a_notice,
     add,
     an_act,
     bool_false,
+    bool_true,
     form_files_it,
     is_consistent,
     is_tombstone,
@@ -74,11 +78,11 @@ def attachments(stores: Stores) -> list[tuple[Any, bytes]]:
 
 def test_nothing_of_the_mail_is_left_anywhere_in_the_database(stores: Stores, box: int) -> None:
     for number in range(1, 7):
-        make_mail(stores, box, number)
+        a_notice(stores, make_mail(stores, box, number), f"notice {number}")
     an_act(stores, None, "sent", b"fax")
     an_act(stores, None, "dead")
     done = purge(stores)
-    assert (len(done.mails), done.acts, done.scripts) == (6, 2, 1)
+    assert (len(done.mails), done.acts, done.notices, done.scripts) == (6, 2, 6, 1)
     assert done.blobs == 6 + 6 + 1
     assert done.bytes >= sum(len(raw(number)) for number in range(1, 7))
     assert count(stores, blob) == 1  # the empty one
@@ -124,6 +128,19 @@ def test_a_purged_mail_is_recognised_after_a_renumbering(stores: Stores, box: in
     assert raw_of(stores, mail_id) == b""
 
 
+def test_a_mail_of_an_older_numbering_need_not_be_settled(stores: Stores, box: int) -> None:
+    """Nobody can settle it; when it lies there still, it is recognised, and then settled."""
+    mail_id = make_mail(stores, box, 4)
+    set_values(stores, mail, mail.c.id == mail_id, settle="waiting", settled_at=None)
+    assert purge(stores).mails == []
+    stores.intake.begin_epoch(box, "2", 50)
+    assert stores.intake.finished(box, 10) == []
+    assert purge(stores).mails == [mail_id]
+    (receipt,) = receive(stores, box, listed(9, epoch="2", size=len(raw(4))), raw=raw(4))
+    assert (receipt.mail_id, receipt.new) == (mail_id, False)
+    assert [one.mail_id for one in stores.intake.finished(box, 10)] == [mail_id]
+
+
 def test_the_same_bytes_as_a_purged_mail_are_a_new_mail(stores: Stores, box: int) -> None:
     """And its content is stored anew, whole."""
     first = make_mail(stores, box, 5)
@@ -148,6 +165,17 @@ def test_acts_keep_their_content_until_they_are_old(stores: Stores) -> None:
         assert stores.blobs.content(kept[act_id]["attachments"][0]["blob_id"]) == data
     assert rows(stores, act, id=old)[0].receipt is None
     assert count(stores, blob) == 2
+
+
+def test_notices_keep_their_text_until_they_are_old(stores: Stores, box: int) -> None:
+    """By their last renewal, also where the mail itself is needed."""
+    needed = make_mail(stores, box, 1)
+    form_files_it(stores, needed)
+    old, young = a_notice(stores, needed, "old"), a_notice(stores, needed, "young")
+    set_values(stores, notice, notice.c.id == young, at=LATER - timedelta(days=1))
+    assert purge(stores).notices == 1
+    assert {row.id: bool(row.text) for row in rows(stores, notice)} == {old: False, young: True}
+    assert purge(stores).notices == 0
 
 
 def test_content_that_a_kept_row_shares_stays(stores: Stores, box: int) -> None:
@@ -176,11 +204,22 @@ def test_script_texts_that_no_run_needs_go(stores: Stores, box: int) -> None:
     assert rows(stores, run, task_id=rows(stores, task, mail_id=again)[0].id)[0].script_sha256 == old.sha256
 
 
-def test_old_canaries_go(stores: Stores) -> None:
-    for days, name in ((0, "old"), (90, "young")):
+@pytest.mark.parametrize(("keep", "left"), [(1, ["young"]), (90, ["young"]), (200, ["old", "young"])])
+def test_canaries_go_when_none_can_come_back_any_more(stores: Stores, keep: int, left: list[str]) -> None:
+    for days, name in ((0, "old"), (60, "young")):
         add(stores, canary, account="post", message_id=name, sent_at=NOW + timedelta(days=days))
-    assert purge(stores).canaries == 1
-    assert [row.message_id for row in rows(stores, canary)] == ["young"]
+    Retention(stores.database, stores.blobs, bool_true, bool_false).purge(LATER, timedelta(days=keep))
+    assert [row.message_id for row in rows(stores, canary)] == left
+
+
+def test_a_purged_canary_is_no_mail_later(stores: Stores, box: int) -> None:
+    real, flown = make_mail(stores, box, 1), make_mail(stores, box, 2)
+    stores.ledger.ignore(flown, LABEL, NOW)
+    assert purge(stores).mails == [real, flown]
+    assert [(row.mail_id, row.text) for row in rows(stores, mail_label)] == [(flown, LABEL)]
+    found = last_mail(stores.database, [box], 0, has_canary=True)
+    assert found
+    assert found[0] == real
 
 
 # ---------------------------------------------------------------- when it must not, and what may happen meanwhile
@@ -188,7 +227,7 @@ def test_old_canaries_go(stores: Stores) -> None:
 
 def test_a_doubted_clock_deletes_nothing(stores: Stores, box: int) -> None:
     mail_id = make_mail(stores, box, 1)
-    assert purge(stores, clock_trusted=bool_false) == Purged()
+    assert purge(stores, clock_confirmed=bool_false) == Purged()
     assert is_whole(stores, mail_id, 1)
 
 
@@ -197,7 +236,7 @@ def test_a_clock_that_is_doubted_meanwhile(stores: Stores, box: int, monkeypatch
     for number in range(1, 6):
         make_mail(stores, box, number)
     answers = iter([True] * 3)
-    assert purge(stores, clock_trusted=lambda: next(answers, False)).mails == [1, 2]
+    assert purge(stores, clock_confirmed=lambda: next(answers, False)).mails == [1, 2]
     assert is_whole(stores, 3, 3)
     assert is_consistent(stores)
 

@@ -92,7 +92,9 @@ def test_an_account_that_is_removed_is_let_go_and_works_again_when_it_is_back(de
     text = (desk.instance.accounts / "post.json").read_text()
     (desk.instance.accounts / "post.json").unlink()
     wait_until(lambda: not desk.host.fleet.watchers, 20, "no watcher")
-    assert rows(desk.instance, "SELECT mode FROM mailbox") == [("",)]
+    wait_until(
+        lambda: rows(desk.instance, "SELECT mode FROM mailbox") == [("",)], 5, "the mailbox is said to be unwatched"
+    )
     desk.deliver("2026-1")
     desk.save("accounts/post.json", text)
     wait_until(lambda: settled(desk.instance) == 1, 20, "the mail that came meanwhile")

@@ -199,6 +199,25 @@ def test_slow_clients_keep_nobody_else_out() -> None:
             assert get(port, path).status == 200
 
 
+def test_threads_are_bounded_while_answers_hang() -> None:
+    """Clients that do not wait for theirs: each thread stays until its answer is there."""
+    go = threading.Event()
+
+    def metrics() -> Answer:
+        go.wait(30)
+        return Answer.text(200, "numbers\n")
+
+    with opened(Host(metrics=metrics)) as port:
+        most = 0
+        for _ in range(3 * MOST_CONNECTIONS):
+            with closing(_connect(port.port)) as client:
+                client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            most = max(most, sum(thread.name == "web-request" for thread in threading.enumerate()))
+        assert most <= MOST_CONNECTIONS
+        go.set()
+        wait_until(lambda: get(port, "/livez").status == 200, 10, "there is room again")
+
+
 def _connect(port: int | None) -> socket.socket:
     assert port
     return socket.create_connection(("127.0.0.1", port), timeout=20)

@@ -30,7 +30,7 @@ class Table:
         self._by_key: dict[str, Row] = {}
         for row in self.rows:
             text = _text(row[key])
-            if text is not None:
+            if text:  # a row without a key is nobody's: a mail that lacks the value must not find it
                 self._by_key.setdefault(text, row)
 
     def __repr__(self) -> str:
@@ -39,10 +39,11 @@ class Table:
     def get(self, key: Any, column: str | None = None) -> Any:
         """The first row whose first column is `key`, with `column` only that value; None when there is no such row.
 
-        KeyError: there is no such column.
+        Empty text and what is neither text nor a whole number are nobody's key. KeyError: there is no such column.
         """
         self._check(column)
-        row = self._by_key.get(_text(key) or "")
+        text = _text(key)
+        row = self._by_key.get(text) if text else None
         return row if row is None or column is None else row[column]
 
     def find(self, **columns: Any) -> tuple[Row, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -39,6 +41,7 @@ def upgrade() -> None:
         sa.Column("baseline_below", sa.Integer(), nullable=True),
     ):
         op.add_column("mailbox", column)
+    op.create_index(op.f("ix_mail_mailbox_id_id"), "mail", ["mailbox_id", "id"])
     op.add_column("mail", sa.Column("purged_at", sa.String(27), nullable=True))
     op.add_column("task", sa.Column("script_sha256", sa.String(64), nullable=True))
     op.add_column("script_text", sa.Column("libraries", sa.JSON(), server_default="{}", nullable=False))
@@ -56,6 +59,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_task_entry_task_id"), "task_entry", ["task_id"])
+    op.create_index(op.f("ix_task_entry_kind_by_why"), "task_entry", ["kind", "by", "why"])
     op.create_table(
         "canary",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -70,3 +74,15 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_canary_account_sent_at"), "canary", ["account", "sent_at"])
+    _dates_in_utc()
+
+
+def _dates_in_utc() -> None:
+    """INTERNALDATE belongs to a mail's identity: as an instant, not as the words in which a server says it."""
+    connection = op.get_bind()
+    rows = connection.execute(sa.text("SELECT id, server_date FROM mail WHERE server_date <> ''")).all()
+    for mail_id, date in rows:
+        instant = datetime.fromisoformat(date).astimezone(UTC).isoformat()
+        connection.execute(
+            sa.text("UPDATE mail SET server_date = :date WHERE id = :id"), {"date": instant, "id": mail_id}
+        )
