@@ -103,8 +103,12 @@ def _ways_out(one: Held, *, changed: bool) -> list[str]:
     name = one.script or "onEMail.py"
     ways.insert(0, f"revscript quarantine rerun {mail} --same-script: again with the version that failed")
     ways.insert(0, f"revscript quarantine rerun {mail} --new-script: again with the script as it is now")
+    if one.script_sha256 is None:  # it was not there
+        put = f"put {name} into user_scripts, or name another one in methods.script.file of accounts/{one.account}.json"
+        return [put, f"revscript quarantine rerun {mail} --new-script: then run it again", ways[-1]]
     if not changed:
-        found = f"revscript quarantine show {mail} --eml mail.eml, then revscript try {name} mail.eml: see it fail"
+        script = f"user_scripts/{name}"
+        found = f"revscript quarantine show {mail} --eml mail.eml, then revscript try {script} mail.eml: see it fail"
         mend = f"mend user_scripts/{name}: while the mail is young, it runs again by itself when the file is saved"
         ways = [found, mend, *ways]
     return ways

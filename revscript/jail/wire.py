@@ -191,7 +191,7 @@ class RunContext(Strict):
     received: str
     now: str
     max_age: float  # minutes; an older mail is `late`
-    clock_trusted: bool  # False: the host's clock is off, no mail counts as late
+    clock_trusted: bool  # False: the host's clock is off, and the mail has not lain here for long: it is not late
     time_zone: str
     channels: tuple[str, ...] = ()
     attachments_inline: bool = False  # pictures embedded in the HTML count as attachments too

@@ -18,7 +18,7 @@ import structlog
 
 from revscript.config import Web
 from revscript.health import Standing
-from revscript.health.problems import ABOUT_THINGS
+from revscript.health.notices import public
 from revscript.model import Clock, Problem, ProblemSink
 from revscript.web.once import Once
 from revscript.web.server import Answer, Route, Server
@@ -135,14 +135,14 @@ def _named(error: Exception) -> str:
 
 
 def _public(one: Standing) -> dict[str, object]:
-    """A problem as anybody may read it: what is said about a mail or an act may quote it, and stays here."""
-    problem, private = one.problem, one.problem.key.startswith(ABOUT_THINGS)
+    """A problem as anybody may read it, with its time."""
+    problem = public(one.problem)
     return {
         "key": problem.key,
         "severity": problem.severity,
         "where": problem.where,
-        "what": "See `revscript status`." if private else problem.what,
-        "way_out": "" if private else problem.way_out,
+        "what": problem.what,
+        "way_out": problem.way_out,
         "since": one.since.isoformat(timespec="milliseconds"),
         "seconds": round(one.lasted(time.monotonic())),
     }

@@ -63,7 +63,7 @@ def test_one_shown(own: Instance) -> None:
     assert "the file is still the same" in done.out
     assert "untouched on its server: imap://einsatz@imap.fuest.example/INBOX, no. 2; here 16 bytes" in done.out
     assert "late: alarms are downgraded" in done.out
-    assert "revscript try onEMail.py mail.eml" in done.out
+    assert "revscript try user_scripts/onEMail.py mail.eml" in done.out
     assert (own.root / "mail.eml").read_bytes() == b"Subject: 2\n\nText"
     assert (own.root / "mail.eml").stat().st_mode & 0o777 == 0o600
     script.write_text(script.read_text() + "#\n")
