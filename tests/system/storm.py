@@ -43,7 +43,7 @@ METHODS: dict[str, dict[str, bool]] = {
     "all": {"script": True, "document": True, "centre": True, "mission_folder": True},
 }
 EFFECTS = {"script": 5, "all": 8}  # of one mail: five of the script, one of each of the other methods
-BACKLOG, NEW = 8, 2  # mails of an account that wait at the begin of a life, and how many of them at least are new
+BACKLOG, NEW = 14, 4  # mails of an account that wait at the begin of a life, and how many of them at least are new
 SIZES = (2_000, 2_000, 100_000, 2_000, 400_000)  # bytes of attachments: within a row, in rows of its own, extracted
 
 _MAIL = """
