@@ -274,7 +274,8 @@ class Host:
                 if self.stores.database.others_committed():
                     self.problems.refresh()
                     self.bell.ring_all()
-                self.fleet.complete()
+                if self.fleet.complete():
+                    self.housekeeping.poll(self.fleet.watchers)
                 self.problems.clear("commits")
             except StoreError as error:
                 log.warning("commits of other processes go unnoticed for now", why=str(error))

@@ -59,10 +59,12 @@ class Fleet:
             self._succeed(leaving, [one for watchers in new.values() for one in watchers])
             self._start({name: watchers for name, watchers in new.items() if watchers})
 
-    def complete(self) -> None:
-        """Try again what could not be built, after a pause."""
-        if self._retry_at is not None and time.monotonic() >= self._retry_at:
-            self.apply()
+    def complete(self) -> bool:
+        """Try again what could not be built, after a pause → whether it was tried."""
+        if self._retry_at is None or time.monotonic() < self._retry_at:
+            return False
+        self.apply()
+        return True
 
     def _built(self, account: Account, snapshot: Snapshot) -> list[Watcher]:
         try:
